@@ -1,0 +1,1 @@
+"""What records mean: identity now; index, reads, accounts and moderation grow here. Knows no socket and no request."""

@@ -1,0 +1,1 @@
+"""Speaking to the network safely, and who is who on it."""

@@ -1,0 +1,132 @@
+"""CAR version 1, in: a header that names the roots, then blocks, each checked against its own CID (RD-01 to RD-09)."""
+
+import hashlib
+from collections.abc import Callable
+from mmap import mmap
+from typing import NamedTuple
+
+from ingester.repo.errors import CarError
+from lexicons.data import CID, DataError, decode
+
+MAX_HEADER_BYTES = 4_096
+MAX_BLOCK_BYTES = 5_000_000
+"""No block of a repository comes near; a length beyond it is an attack or a broken file."""
+DAG_CBOR_PREFIX = b"\x01\x71\x12\x20"
+"""The first four bytes of the only CIDs that commits and nodes may have; raw ones differ in the second."""
+RAW_PREFIX = b"\x01\x55\x12\x20"
+CID_BYTES = 36
+
+_HEADER_START = b"\x3a\xa2eroots\x81\xd8\x2a\x58\x25\x00"
+_HEADER_END = b"gversion\x01"
+
+
+class Car(NamedTuple):
+    """A CAR held in memory. `root` is the first root's CID; `blocks` maps the 36 bytes of a CID to its block."""
+
+    root: bytes
+    blocks: dict[bytes, bytes]
+
+
+def read_car(data: bytes, *, max_blocks: int) -> Car:
+    """The CAR in `data`, every block hashed. Raises CarError (`bad_car`, `block_hash_mismatch`, `car_too_many_blocks`).
+
+    Blocks may come in any order, twice, and more than are needed (RD-04).
+    """
+    root, at = _read_header(data)
+    sha256 = hashlib.sha256
+    blocks: dict[bytes, bytes] = {}
+    size = len(data)
+    while at < size:
+        length = data[at]
+        at += 1
+        if length > 0x7F:
+            length, at = _varint(data, at - 1)
+        end = at + length
+        if end > size:
+            raise CarError("bad_car", "the last block is cut off")
+        cid = data[at : at + CID_BYTES]
+        block = data[at + CID_BYTES : end]
+        _check_cid(cid, length)
+        if sha256(block).digest() != cid[4:]:
+            raise CarError("block_hash_mismatch", f"block {CID(cid)} is not what its CID says")
+        if len(blocks) >= max_blocks:
+            raise CarError("car_too_many_blocks", f"the CAR holds more than {max_blocks} blocks")
+        blocks[cid] = block
+        at = end
+    return Car(root, blocks)
+
+
+def index_car(
+    data: bytes | mmap, *, on_progress: Callable[[int], None] | None = None
+) -> tuple[bytes, dict[bytes, int]]:
+    """The root of a large CAR and where each block lies, every one hashed. Raises CarError as `read_car` does.
+
+    For exports that are mapped into memory rather than read: no block is held. A place is `start << 24 | size`, in
+    bytes, which `block_at` turns back. `on_progress` is called with the offset reached, every few thousand blocks.
+    """
+    root, at = _read_header(data)
+    size = len(data)
+    places: dict[bytes, int] = {}
+    while at < size:
+        length, at = _varint(data, at)
+        end = at + length
+        if end > size:
+            raise CarError("bad_car", "the last block is cut off")
+        cid = data[at : at + CID_BYTES]
+        _check_cid(cid, length)
+        start = at + CID_BYTES
+        if hashlib.sha256(data[start:end]).digest() != cid[4:]:
+            raise CarError("block_hash_mismatch", f"block {CID(cid)} is not what its CID says")
+        places[cid] = start << 24 | end - start
+        at = end
+        if on_progress is not None and not len(places) % 4_096:
+            on_progress(at)
+    return root, places
+
+
+def block_at(data: bytes | mmap, place: int) -> bytes:
+    """The block at a `place` that `index_car` gave."""
+    start = place >> 24
+    return data[start : start + (place & 0xFFFFFF)]
+
+
+def _check_cid(cid: bytes, length: int) -> None:
+    if not CID_BYTES <= length <= MAX_BLOCK_BYTES:
+        raise CarError("bad_car", f"a block of {length} bytes cannot be one of a repository")
+    # The hash is ours to choose, not the CID's: an identity or a weak hash would prove nothing (RD-05).
+    if cid[:4] != DAG_CBOR_PREFIX and cid[:4] != RAW_PREFIX:
+        raise CarError("bad_car", "a block's CID is not DAG-CBOR or raw with sha-256")
+
+
+def _read_header(data: bytes | mmap) -> tuple[bytes, int]:
+    # Nearly every CAR has one root and with it this very header.
+    if data[:14] == _HEADER_START and data[50:59] == _HEADER_END and data[14:18] == DAG_CBOR_PREFIX:
+        return data[14:50], 59
+    length, at = _varint(data, 0)
+    if not 0 < length <= MAX_HEADER_BYTES or at + length > len(data):
+        raise CarError("bad_car", "the header is empty, too long, or cut off")
+    try:
+        header = decode(data[at : at + length])
+    except DataError as error:
+        raise CarError("bad_car", f"the header is not DRISL: {error}") from None
+    roots = header.get("roots") if type(header) is dict else None
+    if type(roots) is not list or not roots or header.get("version") != 1:
+        raise CarError("bad_car", "the header is not of version 1 with a root")
+    root = roots[0]
+    if type(root) is not CID or len(root) != CID_BYTES or not root.startswith(DAG_CBOR_PREFIX):
+        raise CarError("bad_car", "the root is not the CID of a commit")
+    return bytes(root), at + length
+
+
+def _varint(data: bytes | mmap, at: int) -> tuple[int, int]:
+    """The LEB128 number at `at`, and the offset behind it: minimal, and of at most nine bytes."""
+    value = shift = 0
+    for byte in data[at : at + 9]:
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if byte == 0 and shift:
+                break
+            return value, at
+        shift += 7
+    raise CarError("bad_car", "a length is cut off, not minimal, or too long")
