@@ -7,6 +7,7 @@ import hashlib
 DAG_CBOR = 0x71
 RAW = 0x55
 MAX_CID_BYTES = 100
+MAX_HASH_BYTES = 64
 
 _BLESSED_PREFIXES = (b"\x01\x71\x12\x20", b"\x01\x55\x12\x20")
 
@@ -73,8 +74,8 @@ def checked_cid(raw: bytes) -> CID:
     _, at = _varint(raw, at)
     _, at = _varint(raw, at)
     length, at = _varint(raw, at)
-    if at + length != len(raw):
-        raise DataError("a CID's hash is not as long as it says")
+    if length > MAX_HASH_BYTES or at + length != len(raw):
+        raise DataError("a CID's hash is not as long as it says, or too long")
     return CID(raw)
 
 

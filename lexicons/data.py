@@ -31,10 +31,13 @@ def parse_json(text: bytes | str) -> Any:
     """The value that JSON `text` stands for. Raises DataError where JSON is looser than the data model (DM-10)."""
     try:
         parsed = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"the text is not JSON: {error}") from None
+    except DataError:
+        raise
     except RecursionError:
         raise DataError("values are nested too deeply") from None
+    except ValueError as error:
+        # Not JSON, not UTF-8, or an integer of thousands of digits.
+        raise DataError(f"the text is not JSON: {error}") from None
     return from_json(parsed)
 
 

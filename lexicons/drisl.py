@@ -12,7 +12,7 @@ from lexicons.cid import CID, DataError, checked_cid
 MAX_NESTING = 32
 """Containers within containers (protocol.md 3.2)."""
 MAX_ENTRIES = 131_072
-"""Entries of one map or array."""
+"""Entries of all maps and arrays of a value together, so that its cost is bounded by more than its bytes."""
 MAX_KEY_BYTES = 8_192
 MAX_INT = 2**63 - 1
 MIN_INT = -(2**63)
@@ -31,14 +31,14 @@ def decode(block: bytes, *, max_nesting: int = MAX_NESTING) -> Any:
 def decode_at(block: bytes, at: int, *, max_nesting: int = MAX_NESTING) -> tuple[Any, int]:
     """The value that starts at offset `at`, and the offset behind it. Raises DataError as `decode` does."""
     try:
-        return _value(block, at, max_nesting)
+        return _value(block, at, max_nesting, [MAX_ENTRIES])
     except (IndexError, struct.error):
         raise DataError("the value is cut off") from None
     except UnicodeDecodeError:
         raise DataError("a text is not UTF-8") from None
 
 
-def _value(block: bytes, at: int, room: int) -> tuple[Any, int]:
+def _value(block: bytes, at: int, room: int, budget: list[int]) -> tuple[Any, int]:
     head = block[at]
     at += 1
     major, n = head >> 5, head & 0x1F
@@ -55,9 +55,9 @@ def _value(block: bytes, at: int, room: int) -> tuple[Any, int]:
         raw = block[at:end]
         return (raw.decode() if major == 3 else raw), end
     if major == 5:
-        return _map(block, at, n, room)
+        return _map(block, at, n, room, budget)
     if major == 4:
-        return _array(block, at, n, room)
+        return _array(block, at, n, room, budget)
     if major == 6:
         if n != 42:
             raise DataError(f"tag {n} is not of the data model, which has 42 only")
@@ -87,10 +87,11 @@ def _argument(block: bytes, at: int, kind: int) -> tuple[int, int]:
     return n, at
 
 
-def _map(block: bytes, at: int, n: int, room: int) -> tuple[dict[str, Any], int]:
+def _map(block: bytes, at: int, n: int, room: int, budget: list[int]) -> tuple[dict[str, Any], int]:
     if room <= 0:
         raise DataError("values are nested too deeply")
-    if n > MAX_ENTRIES or 2 * n > len(block) - at:
+    budget[0] -= n
+    if budget[0] < 0 or 2 * n > len(block) - at:
         raise DataError("a map says it is longer than what is left or allowed")
     found: dict[str, Any] = {}
     last = b""
@@ -119,7 +120,7 @@ def _map(block: bytes, at: int, n: int, room: int) -> tuple[dict[str, Any], int]
                 raise DataError("a text is longer than what is left")
             found[key.decode()] = text.decode()
         else:
-            found[key.decode()], at = _value(block, end, room - 1)
+            found[key.decode()], at = _value(block, end, room - 1, budget)
     return found, at
 
 
@@ -129,20 +130,21 @@ def _refuse_key(key: bytes) -> NoReturn:
     raise DataError("map keys are not sorted, or one stands twice")
 
 
-def _array(block: bytes, at: int, n: int, room: int) -> tuple[list[Any], int]:
+def _array(block: bytes, at: int, n: int, room: int, budget: list[int]) -> tuple[list[Any], int]:
     if room <= 0:
         raise DataError("values are nested too deeply")
-    if n > MAX_ENTRIES or n > len(block) - at:
+    budget[0] -= n
+    if budget[0] < 0 or n > len(block) - at:
         raise DataError("an array says it is longer than what is left or allowed")
     found = []
     for _ in range(n):
-        value, at = _value(block, at, room - 1)
+        value, at = _value(block, at, room - 1, budget)
         found.append(value)
     return found, at
 
 
 def _link(block: bytes, at: int) -> tuple[CID, int]:
-    if block[at : at + 3] == b"\x58\x25\x00":
+    if block[at : at + 3] == b"\x58\x25\x00" and len(block) >= at + 39:
         end = at + 39
         raw = block[at + 3 : end]
     else:

@@ -1,0 +1,63 @@
+# Everything runs from a fresh checkout; `make setup` comes first in each and takes seconds when nothing changed.
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: help setup up test check bench fuzz property network lock clean
+
+help:
+	@echo 'make setup      environment and dependencies, here in .venv and tests/network/node_modules'
+	@echo 'make up         the whole system (from the next milestone on)'
+	@echo 'make test       lint, types, architecture, fuzzing for a minute, all tests'
+	@echo 'make bench      the benchmarks; ONLY=name,... for some'
+	@echo 'make property   100,000 generated commits against a full rebuild; COMMITS=n for another count'
+	@echo 'make fuzz       coverage-guided fuzzing for an hour; SECONDS_=n for another time'
+	@echo 'make network    a real PLC directory and two real PDSes on loopback, for trying things by hand'
+	@echo 'make lock       pin the newest dependencies that fit pyproject.toml'
+
+setup: .venv/installed
+	@$(BIN)/python -m tests.network.setup
+
+.venv/installed: requirements-dev.lock pyproject.toml
+	@echo 'setting up .venv ...'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or later is needed; name one with make PYTHON=...'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -qq -y python3-venv python3-dev; } \
+		|| { echo 'this Python has no venv: install python3-venv, or run as root'; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+up: setup
+	@echo 'There is nothing to bring up yet: the index, the ingester and the API come alive with the next milestone.'
+	@echo 'What is here: make network, python -m ingester verify, python -m ingester verify-car.'
+	@exit 1
+
+check: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m tests.fuzz --seconds 60 --jobs 2
+	$(BIN)/pytest -n 2
+
+bench: setup
+	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS_),3600) --jobs 2
+
+property: setup
+	$(BIN)/python -m tests.property --commits $(or $(COMMITS),100000)
+
+network: setup
+	$(BIN)/python -m tests.network
+
+lock: setup
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade -q -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade -q -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .venv .cache .bench tests/network/node_modules
