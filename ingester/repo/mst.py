@@ -17,10 +17,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from ingester.repo.errors import ProofError, TreeError
-from ingester.repo.node import Node, encode_node, layer_of, node_cid, parse_node
+from ingester.repo.node import Node, encode_node, entry_head, join_node, layer_of, node_cid, parse_node
 
 EMPTY_ROOT = node_cid(encode_node([], [], [None]))
 """The root of a repository without records: bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm (RD-38)."""
+
+
+_ABOVE_ALL = 129
+"""Higher than any layer: a hash has 128 pairs of bits."""
 
 
 class TreeOp(NamedTuple):
@@ -58,22 +62,26 @@ def load_tree(root: bytes, blocks: Mapping[bytes, bytes]) -> Tree:
         return Tree(root, -1, {root: top})
     layer = layer_of(top.keys[0])
     nodes: dict[bytes, Node] = {}
-    # A child is one layer below its parent and layers end at 0, so a hostile tree cannot lead around or on for ever.
-    waiting: list[tuple[bytes, Node, int, bytes, bytes | None]] = [(root, top, layer, b"", None)]
+    # A child is one layer below its parent and layers end at 0, so a hostile tree cannot lead on for ever; and what is
+    # linked twice would hold the same keys twice, so that it cannot fan out either.
+    linked = {root}
+    waiting: list[tuple[bytes, bytes, int, bytes, bytes | None]] = [(root, block, layer, b"", None)]
     while waiting:
-        cid, node, layer_here, low, high = waiting.pop()
+        cid, block, layer_here, low, high = waiting.pop()
+        node = parse_node(block)
         _check_place(node, layer_here, low, high)
         nodes[cid] = node
-        bounds = [low, *node.keys]
-        for place, child in enumerate(node.subtrees):
+        for child, below, above in zip(node.subtrees, [low, *node.keys], [*node.keys, high], strict=True):
             if child is None:
                 continue
             if layer_here == 0:
                 raise TreeError("mst_key_depth", "a node at the lowest layer has a subtree")
-            block = blocks.get(child)
-            if block is not None:
-                above = node.keys[place] if place < len(node.keys) else high
-                waiting.append((child, parse_node(block), layer_here - 1, bounds[place], above))
+            if child in linked:
+                raise TreeError("mst_key_order", "one subtree hangs in two places")
+            linked.add(child)
+            child_block = blocks.get(child)
+            if child_block is not None:
+                waiting.append((child, child_block, layer_here - 1, below, above))
     return Tree(root, layer, nodes)
 
 
@@ -158,23 +166,19 @@ def find_record(tree: Tree, key: bytes) -> bytes | None:
     return spread.values[at] if there else None
 
 
-class _Crossed(Exception):
-    """Within this module: a subtree must be opened before the tree can be built; it reaches above a key beside it."""
-
-    def __init__(self, gap: int) -> None:
-        self.gap = gap
-
-
 class _Spread:
     """A tree spread out, as the module's docstring draws it; `layers` and `depths` run beside `keys` and `gaps`."""
 
-    __slots__ = ("depths", "gaps", "keys", "layers", "nodes", "values")
+    __slots__ = ("depths", "gaps", "heads", "keys", "lasts", "layers", "nodes", "values")
 
     def __init__(self, tree: Tree) -> None:
         self.nodes = tree.nodes
         self.keys: list[bytes] = []
         self.values: list[bytes] = []
         self.layers: list[int] = []
+        # How an entry was encoded, and behind which key: what is left as it was need not be encoded again.
+        self.heads: list[bytes] = []
+        self.lasts: list[bytes] = []
         self.gaps: list[bytes | None] = [tree.root]
         self.depths: list[int] = [tree.layer]
 
@@ -189,6 +193,8 @@ class _Spread:
         self.keys[gap:gap] = node.keys
         self.values[gap:gap] = node.values
         self.layers[gap:gap] = [layer] * count
+        self.heads[gap:gap] = node.heads
+        self.lasts[gap:gap] = [b"", *node.keys][:count]
         self.gaps[gap : gap + 1] = node.subtrees
         self.depths[gap : gap + 1] = [layer - 1] * (count + 1)
         return count
@@ -223,6 +229,8 @@ class _Spread:
         self.keys.insert(at, key)
         self.values.insert(at, value)
         self.layers.insert(at, layer_of(key))
+        self.heads.insert(at, entry_head(b"", key))
+        self.lasts.insert(at, b"")
         self.gaps.insert(at, None)
         self.depths.insert(at, -1)
 
@@ -240,51 +248,56 @@ class _Spread:
             del gaps[at], depths[at]
         else:
             del gaps[at + 1], depths[at + 1]
-        del self.keys[at], self.values[at], self.layers[at]
+        del self.keys[at], self.values[at], self.layers[at], self.heads[at], self.lasts[at]
+        self._settle(at)
+
+    def _settle(self, gap: int) -> None:
+        """Open what reaches as high as a key beside it, in `gap` and in what comes out of it.
+
+        Only where a key was taken away can a subtree come to lie beside a key of its own layer or a lower one; the
+        canonical tree would have that key within the subtree's node.
+        """
+        last = gap
+        while last >= gap:
+            if self.gaps[last] is not None and self.depths[last] >= self._lower_neighbour(last):
+                last += self.open(last)
+            else:
+                last -= 1
+
+    def _lower_neighbour(self, gap: int) -> int:
+        return min(self.layers[max(0, gap - 1) : gap + 1], default=_ABOVE_ALL)
 
     def root(self) -> bytes:
         """The root of the canonical tree over what is spread out here."""
-        while True:
-            try:
-                return self._build_root()
-            except _Crossed as crossed:
-                self.open(crossed.gap)
-
-    def _build_root(self) -> bytes:
         if self.keys:
             return self._build(0, len(self.keys), max(self.layers))
-        cid = self.gaps[0]
-        if cid is None:
-            return EMPTY_ROOT
         # What is left may begin with nodes that hold only a pointer; a root may not (RD-37).
-        node = self.nodes.get(cid)
-        if node is not None and not node.keys and node.subtrees[0] is not None:
-            raise _Crossed(0)
-        return cid
+        while (cid := self.gaps[0]) in self.nodes and not self.nodes[cid].keys and self.nodes[cid].subtrees[0]:
+            self.open(0)
+        return cid or EMPTY_ROOT
 
     def _build(self, start: int, end: int, layer: int) -> bytes:
         """The CID of the node of `layer` over the keys from `start` to `end` and all the gaps around them."""
-        keys: list[bytes] = []
+        heads: list[bytes] = []
         values: list[bytes] = []
         subtrees: list[bytes | None] = []
+        last = b""
         for at in range(start, end):
             if self.layers[at] == layer:
                 subtrees.append(self._subtree(start, at, layer - 1))
-                keys.append(self.keys[at])
+                key = self.keys[at]
+                heads.append(self.heads[at] if self.lasts[at] == last else entry_head(last, key))
                 values.append(self.values[at])
+                last = key
                 start = at + 1
         subtrees.append(self._subtree(start, end, layer - 1))
-        return node_cid(encode_node(keys, values, subtrees))
+        return node_cid(join_node(heads, values, subtrees))
 
     def _subtree(self, start: int, end: int, layer: int) -> bytes | None:
         if start < end:
             return self._build(start, end, layer)
         cid = self.gaps[start]
-        if cid is None:
-            return None
-        depth = self.depths[start]
-        if depth > layer:
-            raise _Crossed(start)
-        for _ in range(depth, layer):
-            cid = node_cid(encode_node([], [], [cid]))
+        if cid is not None:
+            for _ in range(self.depths[start], layer):
+                cid = node_cid(encode_node([], [], [cid]))
         return cid

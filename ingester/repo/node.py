@@ -7,6 +7,8 @@ nothing need be encoded again to know it.
 """
 
 import hashlib
+from functools import lru_cache
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from ingester.repo.car import CID_BYTES, DAG_CBOR_PREFIX
@@ -18,25 +20,31 @@ MAX_KEY_BYTES = 1_024
 MAX_NODE_ENTRIES = 2_000
 """Honest keys make three entries a node on average, and a hundred once in 10^12: beyond this, keys were mined."""
 
-_NO_SUBTREE = b"at\xf6av\xd8*X%\x00"
 _SUBTREE = b"at\xd8*X%\x00"
 _VALUE = b"av\xd8*X%\x00"
+_DAG_CBOR_VALUE = _VALUE + DAG_CBOR_PREFIX
 _LINK = b"\xd8*X%\x00"
 _LAYER_OF_FIRST_BYTE = tuple((8 - byte.bit_length()) // 2 for byte in range(256))
-_SHORT_HEADS = tuple(b"\xa4ak" + head(2, n) for n in range(MAX_KEY_BYTES + 1))
-_PREFIX_HEADS = tuple(b"ap" + head(0, n) for n in range(MAX_KEY_BYTES + 1))
 
 
 class Node(NamedTuple):
-    """A parsed node: `keys` whole and increasing, `values` the record CIDs, `subtrees` one more than there are keys."""
+    """A parsed node: `keys` whole and increasing, `values` the record CIDs, `subtrees` one more than there are keys.
+
+    `heads` are the entries' first bytes, up to the end of `p`; they hold for as long as the key before stays the same.
+    """
 
     keys: list[bytes]
     values: list[bytes]
     subtrees: list[bytes | None]
+    heads: list[bytes]
 
 
+@lru_cache(maxsize=65_536)
 def layer_of(key: bytes) -> int:
-    """The layer that a key belongs to: leading zero bits of its SHA-256, in pairs (RD-35)."""
+    """The layer that a key belongs to: leading zero bits of its SHA-256, in pairs (RD-35).
+
+    Remembered, since most keys of a commit's nodes stood in the nodes of the commit before.
+    """
     digest = hashlib.sha256(key).digest()
     if digest[0]:
         return _LAYER_OF_FIRST_BYTE[digest[0]]
@@ -60,42 +68,48 @@ def _parse(block: bytes) -> Node:
     keys: list[bytes] = []
     values: list[bytes] = []
     subtrees: list[bytes | None] = [None]
+    heads: list[bytes] = []
     key = b""
     for _ in range(count):
-        if block[at : at + 3] != b"\xa4ak":
-            raise _malformed()
+        start = at
         size = block[at + 3] - 0x40
         at += 4
         if not 0 <= size < 24:
             size, at = _argument(block, at - 1, 2)
         suffix = block[at : at + size]
         at += size
-        if block[at : at + 2] != b"ap":
-            raise _malformed()
         prefix = block[at + 2]
+        if block[start : start + 3] != b"\xa4ak" or block[at : at + 2] != b"ap":
+            raise _malformed()
         at += 3
         if prefix > 23:
             prefix, at = _argument(block, at - 1, 0)
-        key = _next_key(key, prefix, suffix)
-        if block[at : at + 10] == _NO_SUBTREE:
+        heads.append(block[start:at])
+        # A suffix that sorts behind what it replaces: so the key increases, and its prefix is as long as it can be.
+        if prefix > len(key) or not suffix or suffix[:1] <= key[prefix : prefix + 1]:
+            raise _bad_key(key, prefix, suffix)
+        key = key[:prefix] + suffix
+        if len(key) > MAX_KEY_BYTES:
+            raise TreeError("mst_key_too_long", f"a key is longer than {MAX_KEY_BYTES} bytes")
+        keys.append(key)
+        if block[at : at + 3] == b"at\xf6":
             subtrees.append(None)
             at += 3
         else:
             subtree, at = _subtree(block, at, _SUBTREE)
             subtrees.append(subtree)
-        value = block[at + 7 : at + 43]
-        if block[at : at + 7] == _VALUE and value[:4] == DAG_CBOR_PREFIX:
+        if block[at : at + 11] == _DAG_CBOR_VALUE:
+            values.append(block[at + 7 : at + 43])
             at += 43
         else:
             value, at = _unusual_value(block, at)
-        keys.append(key)
-        values.append(value)
+            values.append(value)
     if block[at:] == b"al\xf6":
-        return Node(keys, values, subtrees)
+        return Node(keys, values, subtrees, heads)
     subtrees[0], at = _subtree(block, at, b"al" + _LINK)
     if at != len(block):
         raise _malformed()
-    return Node(keys, values, subtrees)
+    return Node(keys, values, subtrees, heads)
 
 
 def _malformed() -> TreeError:
@@ -124,19 +138,12 @@ def _argument(block: bytes, at: int, major: int) -> tuple[int, int]:
     raise _malformed()
 
 
-def _next_key(last: bytes, prefix: int, suffix: bytes) -> bytes:
+def _bad_key(last: bytes, prefix: int, suffix: bytes) -> TreeError:
     if prefix > len(last):
-        raise TreeError("mst_prefix", "a key shares more bytes with the key before it than that has")
-    if prefix == len(last):
-        if not suffix:
-            raise TreeError("mst_key_order", "a key is empty, or stands twice in a node")
-    elif not suffix or suffix[0] < last[prefix]:
-        raise TreeError("mst_key_order", "keys of a node do not increase")
-    elif suffix[0] == last[prefix]:
-        raise TreeError("mst_prefix", "a key shares more bytes with the key before it than it says")
-    if prefix + len(suffix) > MAX_KEY_BYTES:
-        raise TreeError("mst_key_too_long", f"a key is longer than {MAX_KEY_BYTES} bytes")
-    return last[:prefix] + suffix
+        return TreeError("mst_prefix", "a key shares more bytes with the key before it than that has")
+    if suffix and suffix[:1] == last[prefix : prefix + 1]:
+        return TreeError("mst_prefix", "a key shares more bytes with the key before it than it says")
+    return TreeError("mst_key_order", "a key is empty, or the keys of a node do not increase")
 
 
 def _subtree(block: bytes, at: int, label: bytes) -> tuple[bytes, int]:
@@ -158,32 +165,30 @@ def _unusual_value(block: bytes, at: int) -> tuple[bytes, int]:
 
 def encode_node(keys: list[bytes], values: list[bytes], subtrees: list[bytes | None]) -> bytes:
     """The canonical bytes of the node with these increasing `keys`, their `values`, and one more `subtrees`."""
-    parts = [b"\xa2ae", head(4, len(keys))]
-    put = parts.append
-    last = b""
-    for key, value, subtree in zip(keys, values, subtrees[1:], strict=True):
-        prefix = _common_prefix(last, key)
-        put(_SHORT_HEADS[len(key) - prefix])
-        put(key[prefix:])
-        put(_PREFIX_HEADS[prefix])
+    return join_node([entry_head(last, key) for last, key in pairwise([b"", *keys])], values, subtrees)
+
+
+def entry_head(last: bytes, key: bytes) -> bytes:
+    """How the entry of `key` begins, behind `last` in its node (b"" for none): suffix and length of the prefix."""
+    size = min(len(last), len(key))
+    # The highest bit in which the two differ as numbers says how many leading bytes they share.
+    differing = int.from_bytes(last[:size]) ^ int.from_bytes(key[:size])
+    prefix = size - (differing.bit_length() + 7) // 8
+    return b"\xa4ak" + head(2, len(key) - prefix) + key[prefix:] + b"ap" + head(0, prefix)
+
+
+def join_node(heads: list[bytes], values: list[bytes], subtrees: list[bytes | None]) -> bytes:
+    """The canonical bytes of a node whose entries begin with `heads`."""
+    parts = [b"\xa2ae", head(4, len(heads))]
+    for start, value, subtree in zip(heads, values, islice(subtrees, 1, None), strict=True):
+        link = _VALUE if len(value) == CID_BYTES else b"av\xd8*" + head(2, len(value) + 1) + b"\x00"
         if subtree is None:
-            put(b"at\xf6")
+            parts += (start, b"at\xf6", link, value)
         else:
-            put(_SUBTREE)
-            put(subtree)
-        put(_VALUE if len(value) == CID_BYTES else b"av\xd8*" + head(2, len(value) + 1) + b"\x00")
-        put(value)
-        last = key
+            parts += (start, _SUBTREE, subtree, link, value)
     left = subtrees[0]
-    put(b"al\xf6" if left is None else b"al" + _LINK + left)
+    parts.append(b"al\xf6" if left is None else b"al" + _LINK + left)
     return b"".join(parts)
-
-
-def _common_prefix(one: bytes, other: bytes) -> int:
-    """How many leading bytes two keys share, counted by the highest differing bit of the two as numbers."""
-    size = min(len(one), len(other))
-    differing = int.from_bytes(one[:size]) ^ int.from_bytes(other[:size])
-    return size - (differing.bit_length() + 7) // 8
 
 
 def node_cid(block: bytes) -> bytes:
