@@ -140,7 +140,7 @@ def _commit(payload: dict[str, Any]) -> CommitEvent:
     if len(ops) > MAX_OPS:
         raise EventError("too_many_ops", f"a commit of {len(ops)} operations holds more than {MAX_OPS}")
     did, rev = _did(payload, "repo"), _rev(payload)
-    since = _optional(payload, "since", str)
+    since = _nullable(payload, "since", str)
     if since is not None and not is_tid(since):
         raise EventError("bad_since", "since is not a TID")
     return CommitEvent(
@@ -166,8 +166,8 @@ def _ops(ops: list[Any]) -> tuple[RepoOp, ...]:
 def _op(op: Any) -> RepoOp:
     if type(op) is not dict:
         raise EventError("bad_envelope", "an operation is not a map")
-    action, path = op.get("action"), op.get("path")
-    cid, prev = _optional(op, "cid", CID), _optional(op, "prev", CID)
+    action, path = _required(op, "action", str), _required(op, "path", str)
+    cid, prev = _nullable(op, "cid", CID), _optional(op, "prev", CID)
     if action == "create":
         shaped = cid is not None and prev is None
     elif action == "update":
@@ -176,8 +176,6 @@ def _op(op: Any) -> RepoOp:
         shaped = cid is None and prev is not None
     else:
         raise EventError("bad_op_action", "an operation is no create, update or delete")
-    if type(path) is not str:
-        raise EventError("bad_op_path", "an operation has no path")
     collection, _, rkey = path.partition("/")
     if len(path) > MAX_PATH_BYTES or not is_nsid(collection) or not is_record_key(rkey):
         raise EventError("bad_op_path", "an operation's path is no collection and record key")
@@ -198,6 +196,12 @@ def _optional(payload: dict[str, Any], name: str, kind: type) -> Any:
     if value is not None and type(value) is not kind:
         raise EventError("bad_envelope", f"{name} is of a wrong type")
     return value
+
+
+def _nullable(payload: dict[str, Any], name: str, kind: type) -> Any:
+    if name not in payload:
+        raise EventError("bad_envelope", f"{name} is missing, where it may only be null")
+    return _optional(payload, name, kind)
 
 
 def _seq(payload: dict[str, Any]) -> int:

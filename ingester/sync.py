@@ -26,8 +26,8 @@ from ingester.repo.errors import CarError, CommitError, ProofError, RepoError
 from ingester.repo.mst import EMPTY_ROOT, TreeOp, invert, load_tree
 from lexicons.formats import tid_time_us
 
-MAX_COMMIT_BLOCKS = 10_000
-"""200 operations on a repository of 10^12 records touch a third of this."""
+MAX_COMMIT_BLOCKS = 16_384
+"""200 operations on a repository of 10^12 records touch a fifth of this."""
 MAX_RECORD_BYTES = 1_048_576
 """One MiB: the laxer of the two limits in the specifications (ES-51)."""
 FUTURE_US = 5 * 60 * 1_000_000
@@ -186,7 +186,7 @@ def _decide_sync(event: SyncEvent, state: RepoState | None, signer: Signer | Non
         return Apply("unchanged", head)
     if event.rev == state.rev:
         return Skip("replayed_rev")
-    return Resync("sync_diverges", head)
+    return Resync("sync_breaks_chain", head)
 
 
 def _before_proof(

@@ -49,9 +49,9 @@ def read_car(data: bytes, *, max_blocks: int) -> Car:
         _check_cid(cid, length)
         if sha256(block).digest() != cid[4:]:
             raise CarError("block_hash_mismatch", f"block {CID(cid)} is not what its CID says")
-        if len(blocks) >= max_blocks:
-            raise CarError("car_too_many_blocks", f"the CAR holds more than {max_blocks} blocks")
         blocks[cid] = block
+        if len(blocks) > max_blocks:
+            raise CarError("car_too_many_blocks", f"the CAR holds more than {max_blocks} blocks")
         at = end
     return Car(root, blocks)
 
@@ -109,8 +109,9 @@ def _read_header(data: bytes | mmap) -> tuple[bytes, int]:
         header = decode(data[at : at + length])
     except DataError as error:
         raise CarError("bad_car", f"the header is not DRISL: {error}") from None
-    roots = header.get("roots") if type(header) is dict else None
-    if type(roots) is not list or not roots or header.get("version") != 1:
+    roots, version = (header.get("roots"), header.get("version")) if type(header) is dict else (None, None)
+    # To Python, true is 1 as well.
+    if type(roots) is not list or not roots or type(version) is not int or version != 1:
         raise CarError("bad_car", "the header is not of version 1 with a root")
     root = roots[0]
     if type(root) is not CID or len(root) != CID_BYTES or not root.startswith(DAG_CBOR_PREFIX):

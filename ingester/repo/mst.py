@@ -153,6 +153,8 @@ def invert(tree: Tree, ops: Iterable[TreeOp]) -> bytes:
     # Removals last: a key put back may be the very one that keeps two subtrees apart.
     for key in removed:
         spread.remove(key)
+    if removed:
+        spread.settle()
     return spread.root()
 
 
@@ -249,20 +251,19 @@ class _Spread:
         else:
             del gaps[at + 1], depths[at + 1]
         del self.keys[at], self.values[at], self.layers[at], self.heads[at], self.lasts[at]
-        self._settle(at)
 
-    def _settle(self, gap: int) -> None:
-        """Open what reaches as high as a key beside it, in `gap` and in what comes out of it.
+    def settle(self) -> None:
+        """Open every subtree that reaches as high as a key beside it: the canonical tree has that key within it.
 
-        Only where a key was taken away can a subtree come to lie beside a key of its own layer or a lower one; the
-        canonical tree would have that key within the subtree's node.
+        Such a neighbour is there only when keys between were taken away, and it may itself be taken away next: so this
+        comes once, after all removals, and goes from right to left over what it opens.
         """
-        last = gap
-        while last >= gap:
-            if self.gaps[last] is not None and self.depths[last] >= self._lower_neighbour(last):
-                last += self.open(last)
+        gap = len(self.gaps) - 1
+        while gap >= 0:
+            if self.gaps[gap] is not None and self.depths[gap] >= self._lower_neighbour(gap):
+                gap += self.open(gap)
             else:
-                last -= 1
+                gap -= 1
 
     def _lower_neighbour(self, gap: int) -> int:
         return min(self.layers[max(0, gap - 1) : gap + 1], default=_ABOVE_ALL)

@@ -39,7 +39,7 @@ class Node(NamedTuple):
     heads: list[bytes]
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def layer_of(key: bytes) -> int:
     """The layer that a key belongs to: leading zero bits of its SHA-256, in pairs (RD-35).
 
