@@ -232,6 +232,9 @@ def _proven_commit(event: CommitEvent | SyncEvent, named: bytes | None, signer: 
 
 def _tree_before(event: CommitEvent, car: Car, commit: Commit) -> bytes:
     """The root of the tree before the operations, by undoing them. Raises RepoError."""
+    # Where nothing changed there is nothing to undo, and a CAR of what is new need not hold the tree.
+    if not event.ops and commit.data not in car.blocks:
+        return commit.data
     tree = load_tree(commit.data, car.blocks)
     return invert(tree, [TreeOp(op.path.encode("ascii"), op.cid, op.prev) for op in event.ops])
 

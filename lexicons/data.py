@@ -70,8 +70,8 @@ def from_json(parsed: Any, *, max_nesting: int = MAX_NESTING) -> Any:
             raise DataError("an integer does not fit in 64 bits with a sign")
         return parsed
     if kind is float:
-        # 123.0 is the same number as 123 to JSON, and the interop fixtures hold it valid (DM-09). From 2^53 on, a double
-        # stands for several integers, and which one was written is lost.
+        # 123.0 is the same number as 123 to JSON, and the interop fixtures hold it valid (DM-09). From 2^53 on, a
+        # double stands for several integers, and which one was written is lost.
         if not parsed.is_integer() or abs(parsed) >= 2**53:
             raise DataError("a number is not an exact integer")
         return int(parsed)

@@ -8,7 +8,7 @@ FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
 
 
 def fixture(path: str) -> Path:
-    """The file or folder `path` under the shared fixtures; the test that asks skips, saying so, where they are absent."""
+    """The file or folder `path` under the shared fixtures; the asking test skips, saying so, where they are absent."""
     found = FIXTURES / path
     if not found.exists():
         pytest.skip(f"shared fixture {path} is not beside this checkout")

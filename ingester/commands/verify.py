@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import collections
+import os
 import struct
 import sys
 import time
@@ -57,15 +58,18 @@ async def _verify_file(options: argparse.Namespace) -> collections.Counter[str]:
         run_ = Run(keys)
         with _opened(options.file) as (file, size):
             progress = Progress(size, "bytes")
-            for message, at in read_frames(file):
-                answer = await run_.verify(message)
-                counts[answer["verdict"]] += 1
-                lines.append(orjson.dumps(answer))
-                if len(lines) >= _OUTPUT_LINES:
-                    _flush(lines)
-                    progress.at(at, f"{counts.total():,} frames")
-            _flush(lines)
-            progress.end()
+            try:
+                for message, at in read_frames(file):
+                    answer = await run_.verify(message, time.time_ns() // 1_000)
+                    counts[answer["verdict"]] += 1
+                    lines.append(orjson.dumps(answer))
+                    if len(lines) >= _OUTPUT_LINES:
+                        _flush(lines)
+                        progress.at(at, f"{counts.total():,} frames")
+            finally:
+                # What comes before a cut in the file is not lost with what comes behind it.
+                _flush(lines)
+                progress.end()
     return counts
 
 
@@ -75,10 +79,9 @@ class Run:
     def __init__(self, keys: KeySource) -> None:
         self._keys = keys
         self._states: dict[str, RepoState] = {}
-        self._now_us = time.time_ns() // 1_000
 
-    async def verify(self, message: bytes | None) -> dict[str, Any]:
-        """The answer for one frame; None stands for one that was too long to read."""
+    async def verify(self, message: bytes | None, now_us: int) -> dict[str, Any]:
+        """The answer for one frame at `now_us` (microseconds since 1970); None is one that was too long to read."""
         answer: dict[str, Any] = {"seq": None, "type": None, "did": None, "verdict": "invalid", "reason": "bad_frame"}
         if message is None:
             return answer | {"reason": "frame_too_large"}
@@ -95,7 +98,7 @@ class Run:
         if isinstance(event, CommitEvent | SyncEvent):
             state = self._states.get(event.did)
             signer = await self._keys.signer(event.did, frame_time(event.time))
-        decision = decide(event, state, signer, self._now_us)
+        decision = decide(event, state, signer, now_us)
         self._remember(event.did if isinstance(event, CommitEvent | SyncEvent) else None, decision)
         answer |= {"verdict": _VERDICTS[type(decision)], "reason": decision.reason}
         if isinstance(decision, Skip) and decision.reason == "no_signing_key":
@@ -148,14 +151,16 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
         yield sys.stdin.buffer, 0
         return
     try:
-        with path.open("rb") as file:
-            yield file, path.stat().st_size
+        file = path.open("rb")
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}") from None
+    with file:
+        yield file, os.fstat(file.fileno()).st_size
 
 
 def _flush(lines: list[bytes]) -> None:
     if lines:
-        sys.stdout.buffer.write(b"\n".join(lines) + b"\n")
-        sys.stdout.buffer.flush()
+        text = b"\n".join(lines) + b"\n"
         lines.clear()
+        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.flush()

@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import collections
 import mmap
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from ingester.repo.errors import CarError, CommitError, ProofError, RepoError
 from ingester.repo.mst import find_record, load_tree, walk_tree
 from ingester.sync import MAX_RECORD_BYTES
 from lexicons.data import CID, DataError, decode
+from lexicons.formats import is_nsid, is_record_key
 
 
 def register(commands: Commands) -> None:
@@ -34,6 +37,7 @@ def register(commands: Commands) -> None:
     parser.add_argument(
         "--proof",
         metavar="COLLECTION/RKEY",
+        type=_record_path,
         help="the file is no export but the proof (com.atproto.sync.getRecord) that this record is there, or is not",
     )
     add_key_options(parser)
@@ -55,7 +59,10 @@ async def _verify(options: argparse.Namespace) -> dict[str, Any]:
     async with key_source(options) as keys:
         try:
             with options.file.open("rb") as file:
-                if not options.file.stat().st_size:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise CommandError(f"{options.file} cannot be read: it is not a regular file")
+                if not status.st_size:
                     raise CarError("bad_car", "the file is empty")
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                     return await _verify_mapped(data, options.proof, keys)
@@ -107,15 +114,14 @@ def _check_export(data: mmap.mmap, places: dict[bytes, int], commit: Commit) -> 
     progress = Progress(len(places), "blocks walked")
     collections_found: collections.Counter[str] = collections.Counter()
     malformed = 0
+    # One record may stand under any number of keys; it is looked at once.
+    sound: dict[bytes, bool] = {}
     for count, (key, cid) in enumerate(walk_tree(commit.data, block_of)):
-        block = block_of(cid)
-        if block is None:
-            raise ProofError("record_block_missing", f"the record at {key.decode(errors='replace')} is missing")
-        if len(block) > MAX_RECORD_BYTES:
-            raise ProofError("record_too_large", f"a record of {len(block)} bytes is longer than {MAX_RECORD_BYTES}")
-        collection = key.decode(errors="replace").partition("/")[0]
-        collections_found[collection] += 1
-        malformed += not _is_record(block)
+        path = key.decode(errors="replace")
+        if cid not in sound:
+            sound[cid] = _is_sound(block_of(cid), path)
+        collections_found[path.partition("/")[0]] += 1
+        malformed += not sound[cid]
         progress.at(count)
     progress.end()
     counts = dict(sorted(collections_found.items()))
@@ -123,8 +129,20 @@ def _check_export(data: mmap.mmap, places: dict[bytes, int], commit: Commit) -> 
     return {"records": collections_found.total(), "collections": counts, "malformed_records": malformed}
 
 
-def _is_record(block: bytes) -> bool:
+def _is_sound(block: bytes | None, path: str) -> bool:
+    """Whether the record at `path` is one, in canonical form. Raises ProofError when it is missing or too large."""
+    if block is None:
+        raise ProofError("record_block_missing", f"the record at {path} is missing")
+    if len(block) > MAX_RECORD_BYTES:
+        raise ProofError("record_too_large", f"a record of {len(block)} bytes is longer than {MAX_RECORD_BYTES}")
     try:
         return type(decode(block)) is dict
     except DataError:
         return False
+
+
+def _record_path(text: str) -> str:
+    collection, _, rkey = text.partition("/")
+    if not is_nsid(collection) or not is_record_key(rkey):
+        raise argparse.ArgumentTypeError(f"{text!r} is no collection and record key")
+    return text

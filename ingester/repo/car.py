@@ -45,8 +45,8 @@ def read_car(data: bytes, *, max_blocks: int) -> Car:
         if end > size:
             raise CarError("bad_car", "the last block is cut off")
         cid = data[at : at + CID_BYTES]
-        block = data[at + CID_BYTES : end]
         _check_cid(cid, length)
+        block = data[at + CID_BYTES : end]
         if sha256(block).digest() != cid[4:]:
             raise CarError("block_hash_mismatch", f"block {CID(cid)} is not what its CID says")
         blocks[cid] = block

@@ -60,18 +60,17 @@ def load_tree(root: bytes, blocks: Mapping[bytes, bytes]) -> Tree:
         if top.subtrees[0] is not None:
             raise TreeError("mst_empty_node", "the root holds nothing but a pointer")
         return Tree(root, -1, {root: top})
-    layer = layer_of(top.keys[0])
     nodes: dict[bytes, Node] = {}
     # A child is one layer below its parent and layers end at 0, so a hostile tree cannot lead on for ever; and what is
     # linked twice would hold the same keys twice, so that it cannot fan out either.
     linked = {root}
-    waiting: list[tuple[bytes, bytes, int, bytes, bytes | None]] = [(root, block, layer, b"", None)]
+    waiting: list[tuple[bytes, bytes, int, bytes, bytes | None]] = [(root, block, top.layer, b"", None)]
     while waiting:
         cid, block, layer_here, low, high = waiting.pop()
         node = parse_node(block)
         _check_place(node, layer_here, low, high)
         nodes[cid] = node
-        for child, below, above in zip(node.subtrees, [low, *node.keys], [*node.keys, high], strict=True):
+        for place, child in enumerate(node.subtrees):
             if child is None:
                 continue
             if layer_here == 0:
@@ -81,8 +80,10 @@ def load_tree(root: bytes, blocks: Mapping[bytes, bytes]) -> Tree:
             linked.add(child)
             child_block = blocks.get(child)
             if child_block is not None:
+                below = node.keys[place - 1] if place else low
+                above = node.keys[place] if place < len(node.keys) else high
                 waiting.append((child, child_block, layer_here - 1, below, above))
-    return Tree(root, layer, nodes)
+    return Tree(root, top.layer, nodes)
 
 
 def _check_place(node: Node, layer: int, low: bytes, high: bytes | None) -> None:
@@ -93,9 +94,8 @@ def _check_place(node: Node, layer: int, low: bytes, high: bytes | None) -> None
         return
     if keys[0] <= low or (high is not None and keys[-1] >= high):
         raise TreeError("mst_key_order", "a subtree holds a key from outside its gap")
-    for key in keys:
-        if layer_of(key) != layer:
-            raise TreeError("mst_key_depth", "a key stands at another layer than its hash says")
+    if node.layer != layer:
+        raise TreeError("mst_key_depth", "a node stands at another layer than its keys' hashes say")
 
 
 def walk_tree(root: bytes, block_of: Callable[[bytes], bytes | None]) -> Iterator[tuple[bytes, bytes]]:
@@ -115,7 +115,7 @@ def walk_tree(root: bytes, block_of: Callable[[bytes], bytes | None]) -> Iterato
                 if node.subtrees[0] is not None:
                     raise TreeError("mst_empty_node", "the root holds nothing but a pointer")
                 return
-            layer = layer_of(node.keys[0])
+            layer = node.layer
         _check_place(node, layer, low, high)
         for place, child in enumerate(node.subtrees):
             if place:

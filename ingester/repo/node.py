@@ -7,7 +7,6 @@ nothing need be encoded again to know it.
 """
 
 import hashlib
-from functools import lru_cache
 from itertools import islice, pairwise
 from typing import NamedTuple
 
@@ -23,6 +22,8 @@ MAX_NODE_ENTRIES = 2_000
 _SUBTREE = b"at\xd8*X%\x00"
 _VALUE = b"av\xd8*X%\x00"
 _DAG_CBOR_VALUE = _VALUE + DAG_CBOR_PREFIX
+_LEAF = b"at\xf6" + _DAG_CBOR_VALUE
+_BRANCH = _SUBTREE + DAG_CBOR_PREFIX
 _LINK = b"\xd8*X%\x00"
 _LAYER_OF_FIRST_BYTE = tuple((8 - byte.bit_length()) // 2 for byte in range(256))
 
@@ -31,20 +32,18 @@ class Node(NamedTuple):
     """A parsed node: `keys` whole and increasing, `values` the record CIDs, `subtrees` one more than there are keys.
 
     `heads` are the entries' first bytes, up to the end of `p`; they hold for as long as the key before stays the same.
+    `layer` is the one that all keys have; -1 where there are no keys.
     """
 
     keys: list[bytes]
     values: list[bytes]
     subtrees: list[bytes | None]
     heads: list[bytes]
+    layer: int
 
 
-@lru_cache(maxsize=16_384)
 def layer_of(key: bytes) -> int:
-    """The layer that a key belongs to: leading zero bits of its SHA-256, in pairs (RD-35).
-
-    Remembered, since most keys of a commit's nodes stood in the nodes of the commit before.
-    """
+    """The layer that a key belongs to: leading zero bits of its SHA-256, in pairs (RD-35)."""
     digest = hashlib.sha256(key).digest()
     if digest[0]:
         return _LAYER_OF_FIRST_BYTE[digest[0]]
@@ -55,7 +54,7 @@ def parse_node(block: bytes) -> Node:
     """The node that `block` encodes. Raises TreeError.
 
     Reasons: `bad_mst_node` (not the canonical encoding of a node), `mst_prefix`, `mst_key_order`, `mst_key_too_long`,
-    `mst_node_too_wide`.
+    `mst_key_depth`, `mst_node_too_wide`.
     """
     try:
         return _parse(block)
@@ -92,24 +91,36 @@ def _parse(block: bytes) -> Node:
         if len(key) > MAX_KEY_BYTES:
             raise TreeError("mst_key_too_long", f"a key is longer than {MAX_KEY_BYTES} bytes")
         keys.append(key)
-        if block[at : at + 3] == b"at\xf6":
+        # The two usual forms of the rest at a stroke: without a subtree, and with one.
+        if block[at : at + 14] == _LEAF:
             subtrees.append(None)
-            at += 3
+            values.append(block[at + 10 : at + 46])
+            at += 46
+        elif block[at : at + 11] == _BRANCH and block[at + 43 : at + 54] == _DAG_CBOR_VALUE:
+            subtrees.append(block[at + 7 : at + 43])
+            values.append(block[at + 50 : at + 86])
+            at += 86
         else:
-            subtree, at = _subtree(block, at, _SUBTREE)
+            subtree, value, at = _links(block, at)
             subtrees.append(subtree)
-        if block[at : at + 11] == _DAG_CBOR_VALUE:
-            values.append(block[at + 7 : at + 43])
-            at += 43
-        else:
-            value, at = _unusual_value(block, at)
             values.append(value)
-    if block[at:] == b"al\xf6":
-        return Node(keys, values, subtrees, heads)
-    subtrees[0], at = _subtree(block, at, b"al" + _LINK)
-    if at != len(block):
-        raise _malformed()
-    return Node(keys, values, subtrees, heads)
+    if block[at:] != b"al\xf6":
+        if block[at : at + 2] != b"al":
+            raise _malformed()
+        subtrees[0], at = _node_link(block, at + 2)
+        if at != len(block):
+            raise _malformed()
+    return Node(keys, values, subtrees, heads, _layer_of_all(keys))
+
+
+def _layer_of_all(keys: list[bytes]) -> int:
+    layer = -1
+    for key in keys:
+        if layer_of(key) != layer:
+            if layer >= 0:
+                raise TreeError("mst_key_depth", "keys of different layers stand in one node")
+            layer = layer_of(key)
+    return layer
 
 
 def _malformed() -> TreeError:
@@ -146,21 +157,27 @@ def _bad_key(last: bytes, prefix: int, suffix: bytes) -> TreeError:
     return TreeError("mst_key_order", "a key is empty, or the keys of a node do not increase")
 
 
-def _subtree(block: bytes, at: int, label: bytes) -> tuple[bytes, int]:
-    start = at + len(label)
-    end = start + CID_BYTES
-    cid = block[start:end]
-    if block[at:start] != label or cid[:4] != DAG_CBOR_PREFIX or end > len(block):
-        raise _malformed()
-    return cid, end
-
-
-def _unusual_value(block: bytes, at: int) -> tuple[bytes, int]:
-    """A record's CID that is not DAG-CBOR with sha-256: kept as it is, whatever it is (RD-11)."""
+def _links(block: bytes, at: int) -> tuple[bytes | None, bytes, int]:
+    """The subtree and the value of an entry, from its `t` on, and the offset behind them."""
+    subtree: bytes | None = None
+    if block[at : at + 3] == b"at\xf6":
+        at += 3
+    elif block[at : at + 2] == b"at":
+        subtree, at = _node_link(block, at + 2)
     if block[at : at + 4] != b"av\xd8*":
         raise _malformed()
-    cid, end = decode_at(block, at + 2)
-    return bytes(checked_cid(cid)), end
+    # Whatever kind of CID a record has, it is kept as it is (RD-11).
+    value, end = decode_at(block, at + 2)
+    return subtree, bytes(checked_cid(value)), end
+
+
+def _node_link(block: bytes, at: int) -> tuple[bytes, int]:
+    """A link to a node, which can only be DAG-CBOR with sha-256."""
+    end = at + 5 + CID_BYTES
+    cid = block[at + 5 : end]
+    if block[at : at + 5] != _LINK or cid[:4] != DAG_CBOR_PREFIX or end > len(block):
+        raise _malformed()
+    return cid, end
 
 
 def encode_node(keys: list[bytes], values: list[bytes], subtrees: list[bytes | None]) -> bytes:

@@ -1,5 +1,4 @@
 import struct
-import sys
 import tracemalloc
 from typing import Any
 
@@ -152,9 +151,6 @@ REFUSED: dict[str, bytes] = {
     "maps nested 10^5 deep": b"\xa1\x61a" * 100_000 + b"\x00",
     "tags nested 10^5 deep": b"\xd8\x2a" * 100_000 + b"\x00",
     "arrays that never end": b"\x81" * 100_000,
-    "arrays that each say they hold all the rest": b"".join(
-        b"\x9a" + struct.pack(">I", n) for n in range(70_000, 65_536, -1)
-    ),
     "a link to an integer": b"\xd8\x2a\x00",
     "a link to null": b"\xd8\x2a\xf6",
     "a link to a text": b"\xd8\x2a\x78\x25\x00" + RAW_CID,
@@ -239,9 +235,15 @@ def test_a_deep_structure_is_refused_long_before_the_stack_ends() -> None:
         deep = deep.pop()
 
 
-def test_a_container_is_allowed_to_its_limit() -> None:
+def test_containers_are_allowed_to_their_limit_together() -> None:
     full = b"\x9a" + struct.pack(">I", MAX_ENTRIES) + bytes(MAX_ENTRIES)
     assert len(decode(full)) == MAX_ENTRIES
+    half = b"\x99\xff\xff" + bytes(0xFFFF)
+    assert [len(array) for array in decode(b"\x82" + half + half)] == [0xFFFF, 0xFFFF]
+    with pytest.raises(DataError):
+        decode(b"\x83" + half + half + b"\x80")
+    with pytest.raises(DataError):
+        decode(b"\xa3\x61a" + half + b"\x61b" + half + b"\x61c\x00")
     with pytest.raises(DataError):
         encode([0] * (MAX_ENTRIES + 1))
 
@@ -296,7 +298,7 @@ class Text(str):
         [[1.5]],
         {"a": {"b": 1j}},
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=lambda value: repr(value).split(" at 0x")[0][:40],
 )
 def test_what_the_model_does_not_hold_is_not_encoded(value: Any) -> None:
     with pytest.raises(DataError):
@@ -312,6 +314,13 @@ def test_a_value_may_start_anywhere() -> None:
         decode_at(block, len(block))
 
 
+@pytest.mark.parametrize("block", [block for block in CANONICAL if len(block) > 1], ids=lambda block: repr(block)[:40])
+def test_a_value_never_ends_behind_the_block(block: bytes) -> None:
+    for cut in range(1, len(block)):
+        with pytest.raises(DataError):
+            decode_at(block[:cut], 0)
+
+
 @pytest.mark.parametrize("n", [0, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**64 - 1])
 @pytest.mark.parametrize("major", range(7))
 def test_a_head_is_the_shortest_there_is(major: int, n: int) -> None:
@@ -321,26 +330,7 @@ def test_a_head_is_the_shortest_there_is(major: int, n: int) -> None:
     assert head(0, n) == cbor2.dumps(n)
 
 
-def test_memory_is_not_kept_by_the_depth_of_recursion() -> None:
-    # The decoder's own frames, not the interpreter's limit, bound the depth: a low limit must not change an answer.
-    limit = sys.getrecursionlimit()
-    block = b"\x81" * MAX_NESTING + b"\x00"
-    try:
-        sys.setrecursionlimit(len(_stack()) + 2 * MAX_NESTING + 40)
-        assert encode(decode(block)) == block
-    finally:
-        sys.setrecursionlimit(limit)
-
-
-def _stack() -> list[str]:
-    names, frame = [], sys._getframe()
-    while frame is not None:
-        names.append(frame.f_code.co_name)
-        frame = frame.f_back  # type: ignore[assignment] # None ends the loop
-    return names
-
-
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(values)
 def test_what_is_encoded_decodes_to_the_same(value: Any) -> None:
     block = encode(value)
@@ -348,7 +338,7 @@ def test_what_is_encoded_decodes_to_the_same(value: Any) -> None:
     assert encode(decode(block)) == block
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(values)
 def test_other_encoders_say_the_same_and_other_decoders_read_it(value: Any) -> None:
     block = encode(value)
@@ -381,13 +371,13 @@ def _untyped(value: Any) -> Any:
     return {key: _untyped(item) for key, item in value.items()} if type(value) is dict else value
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=250)
 @given(st.binary(max_size=60))
 def test_random_bytes_are_a_value_or_a_data_error(block: bytes) -> None:
     _agrees_with_libipld(block)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=250)
 @given(values, st.data())
 def test_an_encoding_with_a_byte_changed_is_another_value_or_a_data_error(value: Any, data: st.DataObject) -> None:
     block = bytearray(encode([value]))

@@ -4,7 +4,7 @@ from typing import Any
 
 import cbor2
 import libipld
-from atproto_crypto.verify import verify_signature  # type: ignore[import-untyped]  # ships no types
+from atproto_crypto.verify import verify_signature  # ships no types
 
 from tests.network.frames import Frame
 from tests.network.xrpc import Json

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from atproto_crypto.verify import verify_signature  # type: ignore[import-untyped]
+from atproto_crypto.verify import verify_signature
 
 from tests.shared import fixture
 from tests.writer.keys import CURVES, K256, P256, Curve, SigningKey, from_base58, has_low_s, verify

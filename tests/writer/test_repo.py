@@ -5,9 +5,9 @@ import random
 import cbor2
 import libipld
 import pytest
-from atproto_core.car import CAR  # type: ignore[import-untyped]
-from atproto_firehose import parse_subscribe_repos_message  # type: ignore[import-untyped]
-from atproto_subscription.frames import Frame, MessageFrame  # type: ignore[import-untyped]
+from atproto_core.car import CAR
+from atproto_firehose import parse_subscribe_repos_message
+from atproto_subscription.frames import Frame, MessageFrame
 
 from tests.shared import fixture
 from tests.writer.captured import Directory, open_frame, read_frames

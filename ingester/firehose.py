@@ -1,0 +1,104 @@
+"""One connection to a relay or PDS: `com.atproto.sync.subscribeRepos` from a cursor on, message by message."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from picows import (
+    WSAutoPingStrategy,
+    WSError,
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    ws_connect,
+)
+
+from lexicons.frames import MAX_FRAME_BYTES, FrameError
+
+SUBSCRIBE: Final = "/xrpc/com.atproto.sync.subscribeRepos"
+PING_SECONDS: Final = 30.0
+PONG_SECONDS: Final = 15.0
+CONNECT_SECONDS: Final = 15.0
+
+
+class StreamError(ConnectionError):
+    """The connection could not be made, or ended; the message says how. What was taken before it counts."""
+
+
+def subscribe_url(host: str, cursor: int | None) -> str:
+    """The address to follow `host` (`wss://…`, `ws://…`, `https://…` or `http://…`) from.
+
+    Without a cursor the stream begins now; with 0, at the oldest that there is: not the same (ES-21).
+    """
+    scheme, netloc, path, _, _ = urlsplit(host)
+    scheme = {"https": "wss", "http": "ws"}.get(scheme, scheme)
+    query = "" if cursor is None else f"cursor={cursor}"
+    return urlunsplit((scheme, netloc, path.rstrip("/") + SUBSCRIBE, query, ""))
+
+
+async def follow(host: str, take: Callable[[bytes], None], *, cursor: int | None = None) -> None:
+    """Give each message of `host` after `cursor` to `take`, in order, until the stream ends.
+
+    `take` runs within the read of the socket: it is quick, or it hands on. Returns when the server closes in order.
+    Raises StreamError when the connection fails, and what `take` raises: FrameError for what is no frame, among others.
+    Cancelling closes the connection.
+    """
+    listener = _Listener(take)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            transport, _ = await ws_connect(
+                lambda: listener,
+                subscribe_url(host, cursor),
+                max_frame_size=MAX_FRAME_BYTES,
+                enable_auto_ping=True,
+                auto_ping_idle_timeout=PING_SECONDS,
+                auto_ping_reply_timeout=PONG_SECONDS,
+                auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
+                logger_name="plyr.firehose",
+            )
+    except (OSError, WSError, TimeoutError) as error:
+        raise StreamError(f"{host} cannot be followed: {str(error) or type(error).__name__}") from error
+    try:
+        await transport.wait_disconnected()
+    except WSError as error:
+        raise StreamError(f"{host} broke off: {error}") from error
+    finally:
+        transport.disconnect(graceful=False)
+    closing = transport.close_handshake
+    if closing.recv is None:
+        raise StreamError(f"{host} broke off without a word")
+
+
+class _Listener(WSListener):
+    """Puts messages together from their WebSocket frames; after the first failure nothing more is taken."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._take = take
+        self._parts: list[bytes] = []
+        self._failed = False
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002 - the library's signature
+        if self._failed:
+            return
+        # What is raised from here closes the connection and comes out of `wait_disconnected`, but frames that were read
+        # together with this one would still be given to us.
+        self._failed = True
+        kind = frame.msg_type
+        if kind == WSMsgType.BINARY and frame.fin:
+            self._take(frame.get_payload_as_bytes())
+        elif kind in (WSMsgType.BINARY, WSMsgType.CONTINUATION):
+            self._put_together(frame)
+        elif kind == WSMsgType.TEXT:
+            raise FrameError("a text message is no frame")
+        self._failed = False
+
+    def _put_together(self, frame: WSFrame) -> None:
+        self._parts.append(frame.get_payload_as_bytes())
+        if sum(map(len, self._parts)) > MAX_FRAME_BYTES:
+            raise FrameError(f"a frame is longer than {MAX_FRAME_BYTES} bytes")
+        if frame.fin:
+            message, self._parts = b"".join(self._parts), []
+            self._take(message)

@@ -1,0 +1,40 @@
+"""What concerns us: the one cheap look that decides whether a frame is worth proving. Pure."""
+
+from collections.abc import Set as AbstractSet
+
+from lexicons.frames import ERROR, Frame
+
+_BY_DID = frozenset({"#sync", "#identity", "#account"})
+
+
+class Scope:
+    """The repositories that are tracked, and the collections whose records make a repository tracked.
+
+    Both sets are looked at, never copied: what their owner adds counts from the next frame on.
+    """
+
+    def __init__(self, tracked: AbstractSet[str], signal: AbstractSet[str]) -> None:
+        self._tracked = tracked
+        self._signal = signal
+
+    def concerns(self, frame: Frame) -> bool:
+        """Whether the message in a frame, as `glance` gives it, has to be looked at closely.
+
+        Of a tracked repository every commit, so that its chain holds (RD-50); of the others those that write in a
+        signal collection. Word about the stream always; types that are not known never (ES-12).
+        """
+        kind, payload = frame.t, frame.payload
+        if kind == "#commit":
+            if payload.get("repo") in self._tracked:
+                return True
+            ops = payload.get("ops")
+            return type(ops) is list and any(map(self._is_signal, ops))
+        if kind in _BY_DID:
+            return payload.get("did") in self._tracked
+        return kind == "#info" or frame.op == ERROR
+
+    def _is_signal(self, op: object) -> bool:
+        if type(op) is not dict:
+            return False
+        path = op.get("path")
+        return type(path) is str and path.partition("/")[0] in self._signal

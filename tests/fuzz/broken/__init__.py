@@ -1,0 +1,1 @@
+"""Targets that are broken on purpose: a fuzzer that cannot find these finds nothing."""
