@@ -59,15 +59,19 @@ async def follow(host: str, take: Callable[[bytes], None], *, cursor: int | None
                 logger_name="plyr.firehose",
             )
     except (OSError, WSError, TimeoutError) as error:
+        listener.hang_up()
         raise StreamError(f"{host} cannot be followed: {str(error) or type(error).__name__}") from error
+    except asyncio.CancelledError:
+        listener.hang_up()
+        raise
     try:
         await transport.wait_disconnected()
     except WSError as error:
         raise StreamError(f"{host} broke off: {error}") from error
     finally:
-        transport.disconnect(graceful=False)
-    closing = transport.close_handshake
-    if closing.recv is None:
+        listener.hang_up()
+    # The stubs say that there always is a handshake; there is none where the connection was lost before one began.
+    if getattr(transport.close_handshake, "recv", None) is None:
         raise StreamError(f"{host} broke off without a word")
 
 
@@ -77,28 +81,45 @@ class _Listener(WSListener):
     def __init__(self, take: Callable[[bytes], None]) -> None:
         super().__init__()
         self._take = take
-        self._parts: list[bytes] = []
-        self._failed = False
+        self._parts = bytearray()
+        self._transport: WSTransport | None = None
+        self._over = False
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002 - the library's signature
-        if self._failed:
+    def hang_up(self) -> None:
+        """Close the connection; one that is still being made, which goes on without its waiter, as soon as it stands."""
+        self._over = True
+        if self._transport is not None:
+            self._transport.disconnect(graceful=False)
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        if self._over:
+            transport.disconnect(graceful=False)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if self._over:
             return
         # What is raised from here closes the connection and comes out of `wait_disconnected`, but frames that were read
         # together with this one would still be given to us.
-        self._failed = True
+        self._over = True
         kind = frame.msg_type
+        if frame.payload_size > MAX_FRAME_BYTES:
+            raise FrameError(f"a frame is longer than {MAX_FRAME_BYTES} bytes")
         if kind == WSMsgType.BINARY and frame.fin:
             self._take(frame.get_payload_as_bytes())
         elif kind in (WSMsgType.BINARY, WSMsgType.CONTINUATION):
             self._put_together(frame)
         elif kind == WSMsgType.TEXT:
             raise FrameError("a text message is no frame")
-        self._failed = False
+        elif kind == WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+        self._over = False
 
     def _put_together(self, frame: WSFrame) -> None:
-        self._parts.append(frame.get_payload_as_bytes())
-        if sum(map(len, self._parts)) > MAX_FRAME_BYTES:
+        self._parts += frame.get_payload_as_bytes()
+        if len(self._parts) > MAX_FRAME_BYTES:
             raise FrameError(f"a frame is longer than {MAX_FRAME_BYTES} bytes")
         if frame.fin:
-            message, self._parts = b"".join(self._parts), []
+            message, self._parts = bytes(self._parts), bytearray()
             self._take(message)

@@ -25,13 +25,16 @@ class Scope:
         """
         kind, payload = frame.t, frame.payload
         if kind == "#commit":
-            if payload.get("repo") in self._tracked:
+            if self._is_tracked(payload.get("repo")):
                 return True
             ops = payload.get("ops")
             return type(ops) is list and any(map(self._is_signal, ops))
         if kind in _BY_DID:
-            return payload.get("did") in self._tracked
+            return self._is_tracked(payload.get("did"))
         return kind == "#info" or frame.op == ERROR
+
+    def _is_tracked(self, did: object) -> bool:
+        return type(did) is str and did in self._tracked
 
     def _is_signal(self, op: object) -> bool:
         if type(op) is not dict:

@@ -220,7 +220,7 @@ def _write(value: Any, put: Any, room: int) -> None:
         raise DataError(f"a {kind.__name__} is not of the data model")
 
 
-def _write_map(value: dict[str, Any], put: Any, room: int) -> None:
+def _write_map(value: dict[Any, Any], put: Any, room: int) -> None:
     put(head(5, len(value)))
     # Keys are unique and so are their encodings: the sort never comes to compare two items.
     entries = sorted((len(raw := _utf8(key)), raw, item) for key, item in value.items())

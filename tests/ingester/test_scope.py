@@ -1,0 +1,56 @@
+"""Which frames are worth a closer look."""
+
+from typing import Any
+
+import pytest
+
+from ingester.scope import Scope
+from lexicons.frames import Frame, encode_error, encode_frame, glance
+
+TRACKED = "did:plc:tracked"
+STRANGER = "did:plc:stranger"
+SCOPE = Scope({TRACKED}, {"fm.plyr.track", "fm.plyr.like"})
+
+
+def commit(did: str, *paths: Any) -> Frame:
+    ops = [{"action": "create", "path": path} for path in paths]
+    return glance(encode_frame("#commit", {"repo": did, "ops": ops}))
+
+
+@pytest.mark.parametrize(
+    ("frame", "concerns"),
+    [
+        (commit(STRANGER, "app.bsky.feed.post/3l"), False),
+        (commit(STRANGER, "app.bsky.feed.post/3l", "fm.plyr.track/3l"), True),
+        (commit(STRANGER), False),
+        (commit(STRANGER, "fm.plyr.trackish/3l"), False),
+        (commit(STRANGER, "fm.plyr.stg.track/3l"), False),
+        (commit(TRACKED, "app.bsky.feed.post/3l"), True),
+        (commit(TRACKED), True),
+        (commit(STRANGER, 7, None), False),
+        (glance(encode_frame("#commit", {"repo": STRANGER, "ops": "fm.plyr.track/3l"})), False),
+        (glance(encode_frame("#commit", {"repo": STRANGER, "ops": ["fm.plyr.track/3l"]})), False),
+        (glance(encode_frame("#sync", {"did": TRACKED})), True),
+        (glance(encode_frame("#sync", {"did": STRANGER})), False),
+        (glance(encode_frame("#account", {"did": TRACKED})), True),
+        (glance(encode_frame("#identity", {"did": STRANGER})), False),
+        (glance(encode_frame("#info", {"name": "OutdatedCursor"})), True),
+        (glance(encode_frame("#tombstone", {"did": TRACKED})), False),
+        (glance(encode_error("FutureCursor")), True),
+    ],
+)
+def test_what_concerns_us(frame: Frame, concerns: bool) -> None:
+    assert SCOPE.concerns(frame) is concerns
+
+
+def test_an_unhashable_did_is_nobodys() -> None:
+    assert not SCOPE.concerns(glance(encode_frame("#commit", {"repo": [TRACKED], "ops": []})))
+
+
+def test_a_repository_tracked_later_counts_from_then_on() -> None:
+    tracked: set[str] = set()
+    scope = Scope(tracked, frozenset())
+    frame = glance(encode_frame("#sync", {"did": STRANGER}))
+    assert not scope.concerns(frame)
+    tracked.add(STRANGER)
+    assert scope.concerns(frame)
