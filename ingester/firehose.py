@@ -86,7 +86,7 @@ class _Listener(WSListener):
         self._over = False
 
     def hang_up(self) -> None:
-        """Close the connection; one that is still being made, which goes on without its waiter, as soon as it stands."""
+        """Close the connection; one still being made, which goes on without its waiter, as soon as it stands."""
         self._over = True
         if self._transport is not None:
             self._transport.disconnect(graceful=False)

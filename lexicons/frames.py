@@ -10,7 +10,7 @@ from lexicons.drisl import decode_at, encode
 
 MAX_FRAME_BYTES = 5_000_000
 """The hard limit of a frame (ES-50)."""
-CHEAP_BYTES = 16_384
+CHEAP_BYTES = 8_192
 """Above this, `glance` decodes strictly too: libipld allocates what nested arrays say they hold before it looks."""
 
 MESSAGE = 1

@@ -266,7 +266,10 @@ class _Spread:
                 gap -= 1
 
     def _lower_neighbour(self, gap: int) -> int:
-        return min(self.layers[max(0, gap - 1) : gap + 1], default=_ABOVE_ALL)
+        layers = self.layers
+        left = layers[gap - 1] if gap else _ABOVE_ALL
+        right = layers[gap] if gap < len(layers) else _ABOVE_ALL
+        return min(left, right)
 
     def root(self) -> bytes:
         """The root of the canonical tree over what is spread out here."""

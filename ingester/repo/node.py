@@ -7,7 +7,7 @@ nothing need be encoded again to know it.
 """
 
 import hashlib
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 from ingester.repo.car import CID_BYTES, DAG_CBOR_PREFIX
@@ -197,14 +197,19 @@ def entry_head(last: bytes, key: bytes) -> bytes:
 def join_node(heads: list[bytes], values: list[bytes], subtrees: list[bytes | None]) -> bytes:
     """The canonical bytes of a node whose entries begin with `heads`."""
     parts = [b"\xa2ae", head(4, len(heads))]
-    for start, value, subtree in zip(heads, values, islice(subtrees, 1, None), strict=True):
-        link = _VALUE if len(value) == CID_BYTES else b"av\xd8*" + head(2, len(value) + 1) + b"\x00"
+    put = parts.append
+    for at, value in enumerate(values):
+        put(heads[at])
+        subtree = subtrees[at + 1]
         if subtree is None:
-            parts += (start, b"at\xf6", link, value)
+            put(b"at\xf6")
         else:
-            parts += (start, _SUBTREE, subtree, link, value)
+            put(_SUBTREE)
+            put(subtree)
+        put(_VALUE if len(value) == CID_BYTES else b"av\xd8*" + head(2, len(value) + 1) + b"\x00")
+        put(value)
     left = subtrees[0]
-    parts.append(b"al\xf6" if left is None else b"al" + _LINK + left)
+    put(b"al\xf6" if left is None else b"al" + _LINK + left)
     return b"".join(parts)
 
 

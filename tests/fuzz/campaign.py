@@ -21,7 +21,7 @@ GROWTH_MB = 64
 _GRACE_SECONDS = 60.0
 _SAMPLE_SECONDS = 0.25
 _SHORTEST_SECONDS = 3.0
-"""In less than this a child has hardly started, and its memory says nothing."""
+"""Of fuzzing; in less, memory says nothing."""
 _KEPT_LINES = 60
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 _STATUS = re.compile(rb"#(\d+)\s+\w+\s+cov: (\d+) ft: \d+ corp: (\d+)/(\d+)([bKM])\S* ")
@@ -43,6 +43,8 @@ class Outcome:
     """What came of one target, as far as it has got."""
 
     name: str
+    engine: str
+    """The child's module: `tests.fuzz.guided` or `tests.fuzz.unguided`."""
     orders: Orders
     started: float | None = None
     seconds: float = 0.0
@@ -51,6 +53,7 @@ class Outcome:
     corpus: int = 0
     corpus_mb: float = 0.0
     samples: list[Sample] = field(default_factory=list)
+    """Since the seeds were run."""
     finding: str | None = None
     """`crash`, `timeout`, `oom`, `growth`, or what else is wrong; None where nothing is."""
     reproducer: Path | None = None
@@ -63,21 +66,24 @@ class Outcome:
         None where that cannot be told. The median, since what one dear input takes and gives back is no growth; the
         limit on memory is there for that.
         """
-        end = self.samples[-1].seconds if self.samples else 0.0
-        if end < _SHORTEST_SECONDS:
+        if not self.samples:
             return None
-        first = [sample.memory_mb - sample.corpus_mb for sample in self.samples if sample.seconds <= end / 4]
-        last = [sample.memory_mb - sample.corpus_mb for sample in self.samples if sample.seconds >= end * 3 / 4]
+        start, end = self.samples[0].seconds, self.samples[-1].seconds
+        if end - start < _SHORTEST_SECONDS:
+            return None
+        quarter = (end - start) / 4
+        first = [sample.memory_mb - sample.corpus_mb for sample in self.samples if sample.seconds <= start + quarter]
+        last = [sample.memory_mb - sample.corpus_mb for sample in self.samples if sample.seconds >= end - quarter]
         return median(last) - median(first)
 
 
-async def run(outcomes: Sequence[Outcome], engine: str, jobs: int, progress: Callable[[Outcome], None]) -> None:
-    """Run the children of module `engine`, `jobs` at a time, filling in `outcomes`. No child outlives this call."""
+async def run(outcomes: Sequence[Outcome], jobs: int, progress: Callable[[Outcome], None]) -> None:
+    """Run a child for each of `outcomes`, `jobs` at a time, and fill them in. No child outlives this call."""
     gate = asyncio.Semaphore(jobs)
 
     async def one(outcome: Outcome) -> None:
         async with gate:
-            await _run_child(outcome, engine)
+            await _run_child(outcome)
             progress(outcome)
 
     async with asyncio.TaskGroup() as group:
@@ -85,8 +91,8 @@ async def run(outcomes: Sequence[Outcome], engine: str, jobs: int, progress: Cal
             group.create_task(one(outcome))
 
 
-async def _run_child(outcome: Outcome, engine: str) -> None:
-    command = (sys.executable, "-m", engine, outcome.orders.as_argument())
+async def _run_child(outcome: Outcome) -> None:
+    command = (sys.executable, "-m", outcome.engine, outcome.orders.as_argument())
     environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
     # In a session of its own, so that a Ctrl-C comes to us alone, and we end the children.
     process = await asyncio.create_subprocess_exec(
@@ -115,7 +121,7 @@ async def _run_child(outcome: Outcome, engine: str) -> None:
 
 async def _watch(process: Process, outcome: Outcome) -> None:
     sampling = asyncio.create_task(_sample(process.pid, outcome))
-    log = Path(outcome.orders.folder) / "log"
+    log = Path(outcome.orders.folder) / f"{outcome.engine.rpartition('.')[2]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("wb", buffering=0) as out:
@@ -143,7 +149,9 @@ def _read_line(line: bytes, outcome: Outcome) -> None:
 async def _sample(pid: int, outcome: Outcome) -> None:
     started = time.monotonic()
     while (memory_mb := _resident_mb(pid)) is not None:
-        outcome.samples.append(Sample(time.monotonic() - started, memory_mb, outcome.corpus_mb))
+        # What it takes to start is no growth.
+        if outcome.runs:
+            outcome.samples.append(Sample(time.monotonic() - started, memory_mb, outcome.corpus_mb))
         await asyncio.sleep(_SAMPLE_SECONDS)
 
 

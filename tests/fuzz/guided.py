@@ -7,6 +7,7 @@ import atheris
 
 from tests.fuzz.child import Orders, die_with_parent
 from tests.fuzz.target import Target, load
+from tests.pure import prefer_source
 
 _CORE = ("appview", "ingester", "lexicons")
 
@@ -15,6 +16,8 @@ def main() -> None:
     """Fuzz as ordered; libFuzzer ends the process, with 0 when time is up without a finding."""
     orders = Orders.received()
     die_with_parent()
+    # What is compiled shows no coverage.
+    prefer_source()
     with atheris.instrument_imports(include=[*_CORE, orders.module]):
         target = load(orders.module)
     orders.prepare(target)

@@ -1,4 +1,7 @@
-"""The child for where there is no atheris: the same targets under plain random mutation, reported as libFuzzer does."""
+"""The child for where no coverage is to be had: the same targets under plain random mutation, reported as by libFuzzer.
+
+That is where there is no atheris, and wherever modules are compiled: this runs the very form that is installed.
+"""
 
 import random
 import resource
