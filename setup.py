@@ -8,9 +8,16 @@ import sys
 
 from setuptools import Extension, setup
 
+try:
+    from mypyc.build import mypycify
+except ImportError:
+    # Only the runtime's requirements are installed.
+    mypycify = None
+
 COMPILED = [
     "lexicons/drisl.py",
     "lexicons/frames.py",
+    "lexicons/varint.py",
     "ingester/events.py",
     "ingester/sync.py",
     "ingester/repo/car.py",
@@ -23,9 +30,7 @@ COMPILED = [
 
 def compiled_modules() -> list[Extension]:
     """The extensions, each of which may fail to build without harm; none where mypyc is not installed."""
-    try:
-        from mypyc.build import mypycify  # noqa: PLC0415 - absent where only the runtime's requirements are installed
-    except ImportError:
+    if mypycify is None:
         print("mypyc is not installed: nothing is compiled", file=sys.stderr)
         return []
     # The checks are mypy's own run's; here the types only have to be known.

@@ -137,11 +137,11 @@ def decide(event: Event, state: RepoState | None, signer: Signer | None, now_us:
 
 
 def _decide_commit(event: CommitEvent, state: RepoState | None, signer: Signer | None, now_us: int) -> Decision:
-    early = _before_proof(event, state, signer, now_us)
-    if early is not None:
-        return early
+    key = _before_proof(event, state, signer, now_us)
+    if not isinstance(key, PublicKey):
+        return key
     try:
-        car, commit = _proven_commit(event, event.commit, signer)
+        car, commit = _proven_commit(event, event.commit, key)
         before = _tree_before(event, car, commit)
         records = tuple([Record(op, _record_block(op, car)) for op in event.ops])
     except RepoError as error:
@@ -170,11 +170,11 @@ def _follow(event: CommitEvent, state: RepoState | None, before: bytes, apply: A
 
 
 def _decide_sync(event: SyncEvent, state: RepoState | None, signer: Signer | None, now_us: int) -> Decision:
-    early = _before_proof(event, state, signer, now_us)
-    if early is not None:
-        return early
+    key = _before_proof(event, state, signer, now_us)
+    if not isinstance(key, PublicKey):
+        return key
     try:
-        car, commit = _proven_commit(event, None, signer)
+        car, commit = _proven_commit(event, None, key)
     except RepoError as error:
         return Invalid(error.reason, str(error))
     head = Head(event.rev, commit.data, car.root)
@@ -191,8 +191,8 @@ def _decide_sync(event: SyncEvent, state: RepoState | None, signer: Signer | Non
 
 def _before_proof(
     event: CommitEvent | SyncEvent, state: RepoState | None, signer: Signer | None, now_us: int
-) -> Decision | None:
-    """The guards that cost nothing, shared by #commit and #sync."""
+) -> Decision | PublicKey:
+    """The guards that cost nothing, for #commit and #sync; with none in the way, the key that must have signed."""
     if tid_time_us(event.rev) > now_us + FUTURE_US:
         return Invalid("future_rev", "rev lies more than five minutes ahead")
     if state is not None:
@@ -207,10 +207,10 @@ def _before_proof(
         return Hold("identity_unresolved")
     if signer.key is None:
         return Skip("no_signing_key")
-    return None
+    return signer.key
 
 
-def _proven_commit(event: CommitEvent | SyncEvent, named: bytes | None, signer: Signer | None) -> tuple[Car, Commit]:
+def _proven_commit(event: CommitEvent | SyncEvent, named: bytes | None, key: PublicKey) -> tuple[Car, Commit]:
     """The CAR of a message and its commit, signed by its repository's key for this rev. Raises RepoError."""
     car = read_car(event.blocks, max_blocks=MAX_COMMIT_BLOCKS)
     if named is not None and car.root != named:
@@ -223,8 +223,7 @@ def _proven_commit(event: CommitEvent | SyncEvent, named: bytes | None, signer: 
         raise CommitError("did_mismatch", "the commit is of another repository")
     if commit.rev != event.rev:
         raise CommitError("rev_mismatch", "the commit has another rev than the message")
-    key = signer.key if signer else None
-    verdict = key.check(commit.unsigned, commit.sig) if key else "bad_signature"
+    verdict = key.check(commit.unsigned, commit.sig)
     if verdict != "ok":
         raise CommitError(verdict, "the signature is not one of the repository's key over this commit")
     return car, commit

@@ -4,6 +4,8 @@ import base64
 import binascii
 import hashlib
 
+from lexicons.varint import VarintError, read_varint
+
 DAG_CBOR = 0x71
 RAW = 0x55
 MAX_CID_BYTES = 100
@@ -48,7 +50,7 @@ class CID(bytes):
     @property
     def codec(self) -> int:
         """The multicodec of what is linked to: 0x71 DAG-CBOR, 0x55 raw bytes, or another's."""
-        return _varint(self, 1)[0]
+        return read_varint(self, 1)[0]
 
     @property
     def is_blessed(self) -> bool:
@@ -68,26 +70,15 @@ def checked_cid(raw: bytes) -> CID:
         return CID(raw)
     if len(raw) > MAX_CID_BYTES:
         raise DataError(f"a CID of {len(raw)} bytes is longer than {MAX_CID_BYTES}")
-    version, at = _varint(raw, 0)
+    try:
+        version, at = read_varint(raw, 0)
+        _, at = read_varint(raw, at)
+        _, at = read_varint(raw, at)
+        length, at = read_varint(raw, at)
+    except VarintError as error:
+        raise DataError(f"in a CID {error}") from None
     if version != 1:
         raise DataError("a CID is not of version 1")
-    _, at = _varint(raw, at)
-    _, at = _varint(raw, at)
-    length, at = _varint(raw, at)
     if length > MAX_HASH_BYTES or at + length != len(raw):
         raise DataError("a CID's hash is not as long as it says, or too long")
     return CID(raw)
-
-
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(raw) and shift < 63:
-        byte = raw[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            if byte == 0 and shift:
-                break
-            return value, at
-        shift += 7
-    raise DataError("a CID holds a varint that is cut off, not minimal, or too long")

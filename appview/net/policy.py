@@ -140,9 +140,12 @@ class Policy:
     def trusting(cls, url: str) -> "Policy":
         """The origin of `url` and nothing else: for a service the operator named, which may be on a private network.
 
-        A client with this policy must never be given a stranger's URL.
+        A client with this policy must never be given a stranger's URL. Raises Refused for what is no URL of a host.
         """
-        return cls(schemes=frozenset({"http", "https"}), ports=None, only=parse_url(url).origin())
+        named = parse_url(url)
+        if named.scheme not in ("http", "https") or not named.raw_host:
+            raise Refused("only http and https URLs with a host can be trusted")
+        return cls(schemes=frozenset({"http", "https"}), ports=None, only=named.origin())
 
     def vet(self, url: URL) -> URL:
         """The URL to ask in place of `url`: without its fragment, and over http when its host is mapped.

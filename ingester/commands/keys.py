@@ -120,13 +120,9 @@ async def _directory(url: str) -> AsyncIterator["Directory"]:
     # Only a test network has its directory on plain http; its hosts are on loopback and on http too.
     policy = Policy.development() if url.startswith("http://") else Policy()
     try:
-        trusting = Policy.trusting(url)
-    except (Refused, ValueError):
-        raise CommandError(f"{url} is not the URL of a directory") from None
-    try:
         async with (
             HttpClient(policy, lookup=dns.addresses) as http,
-            HttpClient(trusting, lookup=dns.addresses) as plc_http,
+            HttpClient(Policy.trusting(url), lookup=dns.addresses) as plc_http,
         ):
             yield Directory(IdentityResolver(http, dns, plc_url=url, plc_http=plc_http))
     except Refused as error:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ingester.repo.errors import CarError
 from lexicons.data import CID, DataError, decode
+from lexicons.varint import VarintError, read_varint
 
 MAX_HEADER_BYTES = 4_096
 MAX_BLOCK_BYTES = 5_000_000
@@ -40,7 +41,7 @@ def read_car(data: bytes, *, max_blocks: int) -> Car:
         length = data[at]
         at += 1
         if length > 0x7F:
-            length, at = _varint(data, at - 1)
+            length, at = _length(data, at - 1)
         end = at + length
         if end > size:
             raise CarError("bad_car", "the last block is cut off")
@@ -68,7 +69,7 @@ def index_car(
     size = len(data)
     places: dict[bytes, int] = {}
     while at < size:
-        length, at = _varint(data, at)
+        length, at = _length(data, at)
         end = at + length
         if end > size:
             raise CarError("bad_car", "the last block is cut off")
@@ -102,7 +103,7 @@ def _read_header(data: bytes | mmap) -> tuple[bytes, int]:
     # Nearly every CAR has one root and with it this very header.
     if data[:14] == _HEADER_START and data[50:59] == _HEADER_END and data[14:18] == DAG_CBOR_PREFIX:
         return data[14:50], 59
-    length, at = _varint(data, 0)
+    length, at = _length(data, 0)
     if not 0 < length <= MAX_HEADER_BYTES or at + length > len(data):
         raise CarError("bad_car", "the header is empty, too long, or cut off")
     try:
@@ -119,15 +120,8 @@ def _read_header(data: bytes | mmap) -> tuple[bytes, int]:
     return bytes(root), at + length
 
 
-def _varint(data: bytes | mmap, at: int) -> tuple[int, int]:
-    """The LEB128 number at `at`, and the offset behind it: minimal, and of at most nine bytes."""
-    value = shift = 0
-    for byte in data[at : at + 9]:
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            if byte == 0 and shift:
-                break
-            return value, at
-        shift += 7
-    raise CarError("bad_car", "a length is cut off, not minimal, or too long")
+def _length(data: bytes | mmap, at: int) -> tuple[int, int]:
+    try:
+        return read_varint(data, at)
+    except VarintError as error:
+        raise CarError("bad_car", f"where a length stands {error}") from None

@@ -167,3 +167,9 @@ def test_trusting_one_origin() -> None:
 def test_special_names(host: str, special: bool) -> None:
     assert PRODUCTION.names_special(host) is special
     assert not DEVELOPMENT.names_special("a.test")
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "/path", "ftp://plc.example", "https://", "https:///path", "http://\n"])
+def test_only_the_url_of_a_host_can_be_trusted(url: str) -> None:
+    with pytest.raises(Refused):
+        Policy.trusting(url)
