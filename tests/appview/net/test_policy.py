@@ -169,7 +169,9 @@ def test_special_names(host: str, special: bool) -> None:
     assert not DEVELOPMENT.names_special("a.test")
 
 
-@pytest.mark.parametrize("url", ["", "nonsense", "/path", "ftp://plc.example", "https://", "https:///path", "http://\n"])
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "/path", "ftp://plc.example", "https://", "https:///path", "http://\n"]
+)
 def test_only_the_url_of_a_host_can_be_trusted(url: str) -> None:
     with pytest.raises(Refused):
         Policy.trusting(url)
