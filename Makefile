@@ -3,20 +3,25 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup up test check bench fuzz property network lock clean
+.PHONY: help setup env up test check bench fuzz property network lock clean
 
 help:
 	@echo 'make setup      environment and dependencies, here in .venv and tests/network/node_modules'
 	@echo 'make up         the whole system (from the next milestone on)'
-	@echo 'make test       lint, types, architecture, fuzzing for a minute, all tests'
+	@echo 'make test       lint, types, architecture, a minute of fuzzing, 100,000 generated commits, all tests'
+	@echo 'make check      lint, types and architecture alone'
 	@echo 'make bench      the benchmarks; ONLY=name,... for some'
 	@echo 'make property   100,000 generated commits against a full rebuild; COMMITS=n for another count'
 	@echo 'make fuzz       coverage-guided fuzzing for an hour; SECONDS_=n for another time'
 	@echo 'make network    a real PLC directory and two real PDSes on loopback, for trying things by hand'
 	@echo 'make lock       pin the newest dependencies that fit pyproject.toml'
+	@echo 'make clean      remove all that the others made'
 
-setup: .venv/installed .venv/compiled
+setup: env
 	@$(BIN)/python -m tests.network.setup
+
+# All but the real servers that the tests start, which want Node's modules and a C++ compiler.
+env: .venv/installed .venv/compiled
 
 .venv/installed: requirements-dev.lock
 	@echo 'setting up .venv ...'
@@ -40,25 +45,25 @@ up: setup
 	@echo 'What is here: make network, python -m ingester verify, python -m ingester verify-car.'
 	@exit 1
 
-check: setup
+check: env
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check
+test: setup check
 	$(BIN)/python -m tests.fuzz --seconds 60 --jobs 2
 	$(BIN)/python -m tests.property --commits 100000
 	$(BIN)/pytest -n 2 -p tests.pure tests/lexicons tests/ingester --ignore tests/ingester/commands
 	$(BIN)/pytest -n 2
 
-bench: setup
+bench: env
 	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
 
-fuzz: setup
+fuzz: env
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS_),3600) --jobs 2
 
-property: setup
+property: env
 	$(BIN)/python -m tests.property --commits $(or $(COMMITS),100000)
 
 network: setup

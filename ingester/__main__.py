@@ -15,6 +15,9 @@ def main(arguments: list[str] | None = None) -> int:
     for command in (verify, verify_car):
         command.register(commands)
     options = parser.parse_args(arguments)
+    if sys.stdout is None:
+        print(f"{parser.prog}: there is no standard output to answer to", file=sys.stderr)
+        return 2
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -25,6 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
         # Whoever read our output has seen enough; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        print(f"{parser.prog}: the answer cannot be written: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     else:

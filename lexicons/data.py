@@ -22,6 +22,7 @@ __all__ = [
     "decode_at",
     "encode",
     "from_json",
+    "is_record",
     "parse_json",
     "to_json",
 ]
@@ -131,6 +132,14 @@ def to_json(value: Any) -> Any:
     if kind is bytes:
         return {"$bytes": base64.b64encode(value).decode("ascii").rstrip("=")}
     return value
+
+
+def is_record(block: bytes) -> bool:
+    """Whether `block` is a record as far as bytes go: one map, in canonical form (RD-26)."""
+    try:
+        return type(decode(block)) is dict
+    except DataError:
+        return False
 
 
 def check_record(value: Any) -> None:

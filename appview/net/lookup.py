@@ -32,7 +32,11 @@ class Dns:
     def __init__(self, nameserver: tuple[str, int] | None = None, *, lifetime: float = LIFETIME) -> None:
         self.of_machine = nameserver is None
         """Whether these are the name servers of the world, which know no host of development's."""
-        self._resolver = dns.asyncresolver.Resolver(configure=self.of_machine)
+        try:
+            self._resolver = dns.asyncresolver.Resolver(configure=self.of_machine)
+        except dns.resolver.NoResolverConfiguration:
+            # A machine without name servers still has loopback; each question is then answered by nobody.
+            self._resolver = dns.asyncresolver.Resolver(configure=False)
         self._lifetime = lifetime
         if nameserver is not None:
             self._resolver.nameservers = [Do53Nameserver(*nameserver)]

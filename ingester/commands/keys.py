@@ -5,8 +5,10 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -39,7 +41,7 @@ class NoKeys:
 
 
 class DidsFile:
-    """A JSON file `{did: {"doc": DID document, "log": PLC audit log}}`; the log, which has times, is preferred."""
+    """A JSON file `{did: {"doc": DID document, "log": PLC audit log}}`; a log, which has times, goes before."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -81,18 +83,27 @@ class Directory:
 
 
 def _history(did: str, entry: Any) -> list[tuple[datetime, Signer]]:
-    """Who signed for `did` since when, oldest first; empty where the entry is missing or no use."""
+    """Who signed for `did` since when, oldest first; empty where neither a log nor a document is any use."""
     if not isinstance(entry, dict):
         return []
-    log = entry.get("log")
+    return _by_log(did, entry.get("log")) or _by_document(did, entry.get("doc", entry))
+
+
+def _by_log(did: str, log: Any) -> list[tuple[datetime, Signer]]:
+    # What a directory answered may as well be an error, or hold operations that are not known.
     try:
-        if not log:
-            return [(_EPOCH, Signer(parse_document(did, entry.get("doc"), dev=True).signing_key))]
         times = sorted(datetime.fromisoformat(operation["createdAt"]) for operation in log)
         documents = [(when, identity_at(did, log, when, dev=True)) for when in times]
     except (InvalidDocument, KeyError, TypeError, ValueError):
         return []
     return [(when, Signer(document.signing_key if document else None)) for when, document in documents]
+
+
+def _by_document(did: str, document: Any) -> list[tuple[datetime, Signer]]:
+    try:
+        return [(_EPOCH, Signer(parse_document(did, document, dev=True).signing_key))]
+    except InvalidDocument:
+        return []
 
 
 def add_key_options(parser: argparse.ArgumentParser) -> None:
@@ -117,8 +128,9 @@ async def key_source(options: argparse.Namespace) -> AsyncIterator[KeySource]:
 @asynccontextmanager
 async def _directory(url: str) -> AsyncIterator["Directory"]:
     dns = Dns()
-    # Only a test network has its directory on plain http; its hosts are on loopback and on http too.
-    policy = Policy.development() if url.startswith("http://") else Policy()
+    # A directory on this very machine is a test network's, whose other hosts are on loopback too. Any other stays apart
+    # from them: the DIDs that are looked up were named by strangers.
+    policy = Policy.development() if _is_loopback(url) else Policy()
     try:
         async with (
             HttpClient(policy, lookup=dns.addresses) as http,
@@ -127,6 +139,14 @@ async def _directory(url: str) -> AsyncIterator["Directory"]:
             yield Directory(IdentityResolver(http, dns, plc_url=url, plc_http=plc_http))
     except Refused as error:
         raise CommandError(f"{url} cannot be asked: {error}") from None
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def frame_time(text: str) -> datetime:

@@ -8,7 +8,7 @@ _LOG_SECONDS = 10.0
 
 
 class Progress:
-    """Says how much of `total` is done, in `unit`s; quiet for work that is over before the first line is due."""
+    """Says how much of `total` (0: not known) is done, in `unit`s; quiet for work that is over before a line is due."""
 
     def __init__(self, total: int, unit: str) -> None:
         self._total = total
@@ -24,10 +24,11 @@ class Progress:
         if now < self._due:
             return
         self._due = now + (_TERMINAL_SECONDS if self._terminal else _LOG_SECONDS)
-        share = done / self._total if self._total else 1.0
         elapsed = now - self._started
-        left = elapsed / share - elapsed if share else 0.0
-        line = f"{share:6.1%} of {self._total:,} {self._unit}, {elapsed:.0f} s, {left:.0f} s left{note and f', {note}'}"
+        line = f"{done:,} {self._unit}, {elapsed:.0f} s{note and f', {note}'}"
+        if self._total and done:
+            share = done / self._total
+            line = f"{share:6.1%} of {self._total:,}: {line}, {elapsed / share - elapsed:.0f} s left"
         print(
             f"\r\x1b[K{line}" if self._terminal else line,
             end="" if self._terminal else "\n",

@@ -19,6 +19,7 @@ from ingester.commands.keys import KeySource, add_key_options, frame_time, key_s
 from ingester.commands.progress import Progress
 from ingester.events import CommitEvent, ErrorEvent, EventError, InfoEvent, SyncEvent, parse_event
 from ingester.sync import Apply, Decision, Hold, Invalid, RepoState, Resync, Skip, decide
+from lexicons.data import is_record
 from lexicons.frames import ERROR, MAX_FRAME_BYTES, Frame, FrameError, decode_frame
 
 _VERDICTS = {Apply: "ok", Skip: "skip", Invalid: "invalid", Resync: "discontinuous", Hold: "unchecked"}
@@ -33,9 +34,9 @@ def register(commands: Commands) -> None:
         description="Verify recorded frames (u32 big-endian length + frame, repeated) and print one JSON line a frame: "
         "seq, type, did, verdict (ok, skip, invalid, discontinuous, unchecked), reason. Chain state starts empty and "
         "lives for the run; after a discontinuity the run goes on from the newer commit, as if the repository had been "
-        "fetched again. Keys are those of the frame's own time. Exits with 0 when the file was read to its end, "
-        "whatever the verdicts; with --strict 1 when a frame was invalid, discontinuous or unchecked; 2 when the file "
-        "cannot be read.",
+        "fetched again; what #account says is not held against later commits. Keys are those of the frame's own time. "
+        "Exits with 0 when the file was read to its end, whatever the verdicts; with --strict 1 when a frame was "
+        "invalid, discontinuous or unchecked; 2 when the file cannot be read.",
     )
     parser.add_argument("file", metavar="FRAMES-FILE", type=Path, help="the recorded frames; - for standard input")
     parser.add_argument("--strict", action="store_true", help="exit with 1 unless every verdict is ok or skip")
@@ -63,7 +64,8 @@ async def _verify_file(options: argparse.Namespace) -> collections.Counter[str]:
                     answer = await run_.verify(message, time.time_ns() // 1_000)
                     counts[answer["verdict"]] += 1
                     lines.append(orjson.dumps(answer))
-                    if len(lines) >= _OUTPUT_LINES:
+                    # Who feeds a pipe may be waiting for what we say of it.
+                    if not size or len(lines) >= _OUTPUT_LINES:
                         _flush(lines)
                         progress.at(at, f"{counts.total():,} frames")
             finally:
@@ -105,10 +107,11 @@ class Run:
             answer["verdict"] = "unchecked"
         if isinstance(decision, Invalid):
             answer["detail"] = decision.detail
-        if isinstance(decision, Apply) and decision.deviations:
-            answer["deviations"] = decision.deviations
+        if isinstance(decision, Apply) and (deviations := _deviations(decision)):
+            answer["deviations"] = deviations
         if isinstance(event, ErrorEvent | InfoEvent):
-            answer["detail"] = f"{event.error if isinstance(event, ErrorEvent) else event.name}: {event.message}"
+            name = event.error if isinstance(event, ErrorEvent) else event.name
+            answer["detail"] = f"{name}: {event.message}" if event.message else name
         return answer
 
     def _remember(self, did: str | None, decision: Decision) -> None:
@@ -139,14 +142,21 @@ def _labels(frame: Frame) -> dict[str, Any]:
     seq = frame.payload.get("seq")
     return {
         "seq": seq if type(seq) is int else None,
-        "type": "error" if frame.op == ERROR else frame.t,
+        "type": "error" if frame.op == ERROR else frame.t if frame.is_known else None,
         "did": did if type(did) is str else None,
     }
 
 
+def _deviations(decision: Apply) -> list[str]:
+    """What is off without being wrong; a record that is none is its author's fault, not the commit's (RD-66)."""
+    blocks = {record.op.cid: record.block for record in decision.records if record.block is not None}
+    malformed = any(not is_record(block) for block in blocks.values())
+    return [*decision.deviations, *(["malformed_record"] if malformed else [])]
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """The file and its size in bytes; the size of standard input is not known, and 0."""
+    """The file and its size in bytes; that of standard input, or of a pipe, is not known, and 0."""
     if str(path) == "-":
         yield sys.stdin.buffer, 0
         return

@@ -16,9 +16,9 @@ from tests.ingester.commands.running import Ran, called, ingester
 from tests.shared import fixture
 from tests.writer.car import Block, write_car
 from tests.writer.cbor import Link, cid_of
-from tests.writer.keys import SigningKey
+from tests.writer.keys import K256, SigningKey
 from tests.writer.mst import build
-from tests.writer.repo import Repo, Write, sign_commit
+from tests.writer.repo import Host, Repo, Write, sign_commit
 
 Capture = pytest.CaptureFixture[bytes]
 
@@ -264,3 +264,31 @@ def test_a_name_that_no_utf8_spells_is_no_obstacle() -> None:
     ran = ingester("verify-car", os.fsdecode(b"\xff.car"))
     assert (ran.code, ran.out) == (2, b"")
     assert ran.error == "python -m ingester: \\udcff.car cannot be read: No such file or directory\n"
+
+
+def test_a_rev_need_not_be_a_time(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    """Some servers count their revs from 1970; their keys change all the same."""
+    old, new = SigningKey.from_seed("old", K256), SigningKey.from_seed("new", K256)
+    repo = Repo("did:plc:abcdefghijklmnopqrstuvwx", old, Host(now_us=1))
+    repo.commit([Write("create", "fm.plyr.track/3laaaaaaaaaa2", {"$type": "fm.plyr.track"})])
+    repo.rotate(new)
+    repo.commit([Write("create", "fm.plyr.track/3laaaaaaaaaa3", {"$type": "fm.plyr.track"})])
+    (tmp_path / "repo.car").write_bytes(repo.export())
+    log = [
+        {
+            "did": repo.did,
+            "operation": {"type": "plc_operation", "verificationMethods": {"atproto": f"did:key:{key.multikey}"}},
+            "nullified": False,
+            "createdAt": when,
+        }
+        for key, when in ((old, "2026-01-01T00:00:00Z"), (new, "2026-02-01T00:00:00Z"))
+    ]
+    (tmp_path / "dids.json").write_text(json.dumps({repo.did: {"log": log}}))
+    ran = called(capsysbinary, "verify-car", tmp_path / "repo.car", "--dids", tmp_path / "dids.json")
+    assert (ran.code, ran.rows[0].get("signature")) == (0, "ok"), ran
+
+
+def test_a_proof_taken_for_an_export_says_how_to_verify_it(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    ran = called(capsysbinary, "verify-car", fixture("frames/cars/proof.car"))
+    assert (ran.code, ran.rows[0]["reason"]) == (1, "incomplete_tree")
+    assert "--proof" in ran.rows[0]["detail"]
