@@ -67,7 +67,7 @@ def load_tree(root: bytes, blocks: Mapping[bytes, bytes]) -> Tree:
     waiting: list[tuple[bytes, bytes, int, bytes, bytes | None]] = [(root, block, top.layer, b"", None)]
     while waiting:
         cid, block, layer_here, low, high = waiting.pop()
-        node = parse_node(block)
+        node = top if cid is root else parse_node(block)
         _check_place(node, layer_here, low, high)
         nodes[cid] = node
         for place, child in enumerate(node.subtrees):

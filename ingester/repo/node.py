@@ -164,6 +164,8 @@ def _links(block: bytes, at: int) -> tuple[bytes | None, bytes, int]:
         at += 3
     elif block[at : at + 2] == b"at":
         subtree, at = _node_link(block, at + 2)
+    else:
+        raise _malformed()
     if block[at : at + 4] != b"av\xd8*":
         raise _malformed()
     # Whatever kind of CID a record has, it is kept as it is (RD-11).

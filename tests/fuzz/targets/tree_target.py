@@ -27,6 +27,8 @@ from tests.writer.proof import Item, Op, Stub
 _HOLE = b"\x01\x71\x12\x20" + b"\xee" * 31
 _MAX_NODES = 250
 _MAX_OPS = 20
+_MAX_PART = 0xFFFF
+"""What two bytes can say of a length."""
 _LOOKED_UP = 8
 """Of the keys that are there; each costs as much as an inversion."""
 
@@ -48,8 +50,9 @@ class Scene(NamedTuple):
         return cls(parts[0] if parts else b"", parts[1:])
 
     def pack(self) -> bytes:
-        """The input that is taken apart into this."""
-        return b"".join(struct.pack(">H", len(part)) + part for part in (self.plan, *self.nodes))
+        """The input that is taken apart into this; a part that mutation made too long for its length is cut."""
+        parts = [part[:_MAX_PART] for part in (self.plan, *self.nodes)]
+        return b"".join(struct.pack(">H", len(part)) + part for part in parts)
 
     def addressed(self) -> tuple[Link, dict[bytes, bytes]]:
         """The root, and the blocks that are not hidden, each link by number now a hash."""

@@ -315,3 +315,22 @@ def test_random_bytes_are_a_node_or_a_tree_error(data: bytes) -> None:
     except TreeError:
         return
     assert again(node) == data
+
+
+@pytest.mark.parametrize("name", [b"k", b"p", b"t", b"v"])
+def test_an_entry_has_all_its_fields_and_says_so(name: bytes) -> None:
+    """Each of an entry's fields left out, with and without the map saying that it has one less."""
+    value, key = bytes(range(32)), b"fm.plyr.track/3j2w6cg7hjzdy"
+    fields = {
+        b"k": b"\x58" + bytes([len(key)]) + key,
+        b"p": b"\x00",
+        b"t": b"\xf6",
+        b"v": b"\xd8\x2a\x58\x25\x00\x01\x71\x12\x20" + value,
+    }
+    whole = b"\xa2ae\x81\xa4" + b"".join(b"a" + field + of for field, of in fields.items()) + b"al\xf6"
+    assert parse_node(whole).keys == [key]
+    cut = whole.replace(b"a" + name + fields[name], b"")
+    for block in (cut, cut.replace(b"\x81\xa4", b"\x81\xa3")):
+        with pytest.raises(TreeError) as refused:
+            parse_node(block)
+        assert refused.value.reason == "bad_mst_node"
