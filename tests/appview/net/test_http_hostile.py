@@ -142,7 +142,7 @@ async def test_slow_server(dev: HttpClient, script: Script) -> None:
     async with raw_server(script) as server:
         with pytest.raises((Unreachable, BadStatus)):
             await dev.get(f"http://localhost:{server.port}/", max_bytes=1000, total=0.8)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
 
 
 async def test_a_server_that_stops(dev: HttpClient) -> None:
@@ -150,7 +150,7 @@ async def test_a_server_that_stops(dev: HttpClient) -> None:
         started = time.monotonic()
         with pytest.raises(Unreachable, match="in time"):
             await dev.get(f"http://localhost:{server.port}/", max_bytes=1000, total=60)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 async def test_a_caller_that_is_cancelled_lets_go(dev: HttpClient) -> None:
