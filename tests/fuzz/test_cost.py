@@ -14,7 +14,7 @@ from tests.fuzz.targets.node_target import RECORD, node_block, one_layer
 from tests.writer.cbor import ARRAY, MAP, Raw, cid_of, encode, head
 
 MOST_SECONDS = 2.0
-"""Of processor time: no figure of speed, but what tells a bounded cost, a fifth of a second at the most, from a hang."""
+"""Of processor time: no figure of speed, but what tells a bounded cost (a fifth of this at most) from a hang."""
 MOST_MB = 128
 
 
