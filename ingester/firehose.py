@@ -38,14 +38,46 @@ def subscribe_url(host: str, cursor: int | None) -> str:
     return urlunsplit((scheme, netloc, path.rstrip("/") + SUBSCRIBE, query, ""))
 
 
-async def follow(host: str, take: Callable[[bytes], None], *, cursor: int | None = None) -> None:
+class Flow:
+    """The tap of a connection: told when it stands, and turned off and on by whoever cannot keep up."""
+
+    def __init__(self, on_live: Callable[[], None]) -> None:
+        self._on_live = on_live
+        self._transport: WSTransport | None = None
+        self._is_paused = False
+
+    def attach(self, transport: WSTransport | None) -> None:
+        """The connection stands, or is gone (None)."""
+        self._transport = transport
+        if transport is not None:
+            self._on_live()
+            if self._is_paused:
+                transport.underlying_transport.pause_reading()
+
+    def pause(self) -> None:
+        """Read no more until `resume`; what has been read already still comes."""
+        if not self._is_paused and self._transport is not None:
+            self._transport.underlying_transport.pause_reading()
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Go on reading."""
+        if self._is_paused and self._transport is not None:
+            self._transport.underlying_transport.resume_reading()
+        self._is_paused = False
+
+
+async def follow(
+    host: str, take: Callable[[bytes], None], *, cursor: int | None = None, flow: Flow | None = None
+) -> None:
     """Give each message of `host` after `cursor` to `take`, in order, until the stream ends.
 
-    `take` runs within the read of the socket: it is quick, or it hands on. Returns when the server closes in order.
+    `take` runs within the read of the socket: it is quick, or it hands on, and turns `flow` off when it has too much.
+    Returns when the server closes in order.
     Raises StreamError when the connection fails, and what `take` raises: FrameError for what is no frame, among others.
     Cancelling closes the connection.
     """
-    listener = _Listener(take)
+    listener = _Listener(take, flow)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             transport, _ = await ws_connect(
@@ -70,6 +102,8 @@ async def follow(host: str, take: Callable[[bytes], None], *, cursor: int | None
         raise StreamError(f"{host} broke off: {error}") from error
     finally:
         listener.hang_up()
+        if flow is not None:
+            flow.attach(None)
     # The stubs say that there always is a handshake; there is none where the connection was lost before one began.
     if getattr(transport.close_handshake, "recv", None) is None:
         raise StreamError(f"{host} broke off without a word")
@@ -78,9 +112,10 @@ async def follow(host: str, take: Callable[[bytes], None], *, cursor: int | None
 class _Listener(WSListener):
     """Puts messages together from their WebSocket frames; after the first failure nothing more is taken."""
 
-    def __init__(self, take: Callable[[bytes], None]) -> None:
+    def __init__(self, take: Callable[[bytes], None], flow: Flow | None) -> None:
         super().__init__()
         self._take = take
+        self._flow = flow
         self._parts = bytearray()
         self._transport: WSTransport | None = None
         self._over = False
@@ -95,6 +130,8 @@ class _Listener(WSListener):
         self._transport = transport
         if self._over:
             transport.disconnect(graceful=False)
+        elif self._flow is not None:
+            self._flow.attach(transport)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if self._over:

@@ -4,7 +4,7 @@ import argparse
 from bisect import bisect_right
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,17 +12,15 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from appview.commands import CommandError
 from appview.net.did_document import InvalidDocument, identity_at, parse_document
 from appview.net.errors import Gone, IdentityError, Refused
 from appview.net.http import HttpClient
 from appview.net.identity import IdentityResolver
 from appview.net.lookup import Dns
 from appview.net.policy import Policy
-from ingester.commands import CommandError
 from ingester.sync import Signer
-from lexicons.formats import tid_time_us
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from ingester.times import EPOCH
 
 
 class KeySource(Protocol):
@@ -101,7 +99,7 @@ def _by_log(did: str, log: Any) -> list[tuple[datetime, Signer]]:
 
 def _by_document(did: str, document: Any) -> list[tuple[datetime, Signer]]:
     try:
-        return [(_EPOCH, Signer(parse_document(did, document, dev=True).signing_key))]
+        return [(EPOCH, Signer(parse_document(did, document, dev=True).signing_key))]
     except InvalidDocument:
         return []
 
@@ -155,8 +153,3 @@ def frame_time(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError:
         return datetime.min.replace(tzinfo=UTC)
-
-
-def tid_time(tid: str) -> datetime:
-    """The instant that a TID was made at, by its own word."""
-    return _EPOCH + timedelta(microseconds=tid_time_us(tid))

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from ingester.commands import CommandError, Commands
+from appview.commands import CommandError, Commands
+from appview.commands.progress import Progress
 from ingester.commands.keys import KeySource, add_key_options, frame_time, key_source
-from ingester.commands.progress import Progress
 from ingester.events import CommitEvent, ErrorEvent, EventError, InfoEvent, SyncEvent, parse_event
 from ingester.sync import Apply, Decision, Hold, Invalid, RepoState, Resync, Skip, decide
 from lexicons.data import is_record

@@ -12,14 +12,15 @@ from typing import Any
 
 import orjson
 
-from ingester.commands import CommandError, Commands
-from ingester.commands.keys import KeySource, add_key_options, key_source, tid_time
-from ingester.commands.progress import Progress
+from appview.commands import CommandError, Commands
+from appview.commands.progress import Progress
+from ingester.commands.keys import KeySource, add_key_options, key_source
 from ingester.repo.car import block_at, index_car
 from ingester.repo.commit import Commit, parse_commit
 from ingester.repo.errors import CarError, CommitError, ProofError, RepoError
 from ingester.repo.mst import find_record, load_tree, walk_tree
 from ingester.sync import MAX_RECORD_BYTES
+from ingester.times import tid_datetime
 from lexicons.data import CID, is_record
 from lexicons.formats import is_nsid, is_record_key
 
@@ -103,7 +104,7 @@ async def _check_signature(commit: Commit, keys: KeySource) -> str:
     that time is tried, which an account that moved still signs with, and the one in force now.
     """
     verdicts = []
-    for when in (tid_time(commit.rev), datetime.now(UTC)):
+    for when in (tid_datetime(commit.rev), datetime.now(UTC)):
         signer = await keys.signer(commit.did, when)
         if signer is not None and signer.key is not None:
             verdicts.append(signer.key.check(commit.unsigned, commit.sig))

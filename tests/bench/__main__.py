@@ -6,13 +6,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import off_topic_frames, verified_commits
+from tests.bench import backfill_records, durable_commits, off_topic_frames, verified_commits, write_to_visible
 from tests.bench.measure import Figure
 
 RESULTS = Path(__file__).parents[2] / ".bench" / "results.json"
-FIGURES: dict[str, Callable[[Callable[[str], None]], Figure]] = {
+Say = Callable[[str], None]
+FIGURES: dict[str, Callable[[Say], Figure | list[Figure]]] = {
     "off_topic_frames": off_topic_frames.run,
     "verified_commits": verified_commits.run,
+    "durable_commits": durable_commits.run,
+    "backfill_records": backfill_records.run,
+    "write_to_visible": write_to_visible.run,
 }
 
 
@@ -20,14 +24,17 @@ def main() -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", metavar="NAME,…", help=f"of {', '.join(FIGURES)}")
-    names = [name for name in (parser.parse_args().only or "").split(",") if name] or list(FIGURES)
+    asked = [name for name in (parser.parse_args().only or "").split(",") if name] or list(FIGURES)
+    # Two figures of one measurement are taken together.
+    names = list(dict.fromkeys(name if name in FIGURES else name.partition("_p")[0] for name in asked))
     unknown = [name for name in names if name not in FIGURES]
     if unknown:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(FIGURES)}")
-    figures = []
+    figures: list[Figure] = []
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        figures.append(FIGURES[name](lambda text: print(f"  {text}", file=sys.stderr, flush=True)))
+        taken = FIGURES[name](lambda text: print(f"  {text}", file=sys.stderr, flush=True))
+        figures += taken if isinstance(taken, list) else [taken]
     _print_table(figures)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps([figure.row() for figure in figures], indent=1) + "\n")
@@ -35,18 +42,22 @@ def main() -> int:
 
 
 def _print_table(figures: list[Figure]) -> None:
-    row = "{:<18} {:>10} {:<13} {:>10} {:>9} {:>10} {:>8}  {}"
+    row = "{:<23} {:>10} {:<13} {:>10} {:>9} {:>10} {:>8}  {}"
     print(row.format("figure", "ours", "unit", "limit", "of limit", "peer", "x peer", "peer is"))
     for f in figures:
         cells = (
-            f"{f.value:,.0f}",
+            _number(f.value),
             f.unit,
-            f"{f.limit:,.0f}",
+            _number(f.limit),
             f"{f.of_limit:.0%}",
-            f"{f.peer:,.0f}",
+            _number(f.peer),
             f"{f.of_peer:.2f}",
         )
         print(row.format(f.name, *cells, f.peer_name))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 if __name__ == "__main__":

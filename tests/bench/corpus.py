@@ -43,6 +43,11 @@ def on_topic(say: Callable[[str], None]) -> Corpus:
     return _cached("on_topic", "fm.plyr.like", say)
 
 
+def many(say: Callable[[str], None]) -> Corpus:
+    """As `on_topic`, ten thousand of them: enough for a database to be at work for some seconds."""
+    return _cached("many", "fm.plyr.like", say, commits=250)
+
+
 def off_topic(say: Callable[[str], None]) -> Corpus:
     """The same in `app.bsky.*`."""
     return _cached("off_topic", "app.bsky.feed.like", say)
@@ -53,24 +58,24 @@ def path_of(name: str) -> Path:
     return CACHE / f"{name}.{_VERSION}.bin"
 
 
-def _cached(name: str, collection: str, say: Callable[[str], None]) -> Corpus:
+def _cached(name: str, collection: str, say: Callable[[str], None], *, commits: int = COMMITS) -> Corpus:
     frames_file = path_of(name)
     keys_file = frames_file.with_suffix(".json")
     if not keys_file.exists():
-        say(f"making {REPOS * COMMITS:,} {name} frames, once ...")
-        corpus = _make(collection)
+        say(f"making {REPOS * commits:,} {name} frames, once ...")
+        corpus = _make(collection, commits)
         CACHE.mkdir(parents=True, exist_ok=True)
         frames_file.write_bytes(b"".join(struct.pack(">I", len(frame)) + frame for frame in corpus.frames))
         keys_file.write_text(json.dumps(corpus.keys))
     return Corpus(list(read_frames(frames_file)), json.loads(keys_file.read_text()))
 
 
-def _make(collection: str) -> Corpus:
+def _make(collection: str, commits: int) -> Corpus:
     rng = random.Random(collection)
     host = Host(now_us=LATEST)
     repos = [_repo(rng, number, collection, host) for number in range(REPOS)]
     frames: list[bytes] = []
-    for _ in range(COMMITS):
+    for _ in range(commits):
         for repo in repos:
             host.advance(rng.randint(1_000, 1_000_000))
             event = repo.commit(_writes(rng, repo, collection))

@@ -8,6 +8,7 @@ import hashlib
 import multiprocessing
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -20,14 +21,15 @@ _CLOSE = b"\x88\x02\x03\xe8"
 
 
 @contextmanager
-def feeding(frames_file: Path, repeats: int) -> Iterator[int]:
+def feeding(frames_file: Path, repeats: int, *, pause: float = 0.0) -> Iterator[int]:
     """A port on loopback where each connection gets all frames `repeats` times, and then the end.
 
     A WebSocket client gets WebSocket messages; one that sends `RAW` gets each frame behind its length in four bytes.
+    With a `pause` in seconds, messages come one by one with that much in between.
     """
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=_serve, args=(frames_file, repeats, theirs), daemon=True)
+    process = spawn.Process(target=_serve, args=(frames_file, repeats, pause, theirs), daemon=True)
     process.start()
     try:
         yield ours.recv()
@@ -36,22 +38,24 @@ def feeding(frames_file: Path, repeats: int) -> Iterator[int]:
         process.join()
 
 
-def _serve(frames_file: Path, repeats: int, ready: Connection) -> None:
+def _serve(frames_file: Path, repeats: int, pause: float, ready: Connection) -> None:
     frames = list(read_frames(frames_file))
     raw = b"".join(struct.pack(">I", len(frame)) + frame for frame in frames)
-    messages = b"".join(_message(frame) for frame in frames)
+    messages = [_message(frame) for frame in frames]
+    if not pause:
+        messages = [b"".join(messages)]
     with socket.create_server(("127.0.0.1", 0)) as server:
         ready.send(server.getsockname()[1])
         while True:
             client, _ = server.accept()
             with client:
                 try:
-                    _feed(client, raw, messages, repeats)
+                    _feed(client, raw, messages, repeats, pause)
                 except (BrokenPipeError, ConnectionResetError):
                     continue  # whoever it was has seen enough
 
 
-def _feed(client: socket.socket, raw: bytes, messages: bytes, repeats: int) -> None:
+def _feed(client: socket.socket, raw: bytes, messages: list[bytes], repeats: int, pause: float) -> None:
     request = client.recv(4_096)
     if request == b"RAW":
         for _ in range(repeats):
@@ -67,7 +71,9 @@ def _feed(client: socket.socket, raw: bytes, messages: bytes, repeats: int) -> N
         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
     )
     for _ in range(repeats):
-        client.sendall(messages)
+        for message in messages:
+            client.sendall(message)
+            time.sleep(pause)
     client.sendall(_CLOSE)
     client.recv(4_096)
 

@@ -1,0 +1,84 @@
+"""The state of each repository's chain: what was proven last, and whether all of it is here."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from appview.db import Connection
+
+Status = Literal["synchronized", "desynchronized", "in_progress"]
+ProvenBy = Literal["live", "fetch"]
+
+
+class Chain(NamedTuple):
+    """A row of `repos`. `rev`, `data` and `commit_cid` go together, and are None before the repository was whole.
+
+    `needs_rev` is the newest rev that was proven to exist; a fetch that brings an older one is stale.
+    """
+
+    did: str
+    status: Status
+    rev: str | None
+    data: bytes | None
+    commit_cid: bytes | None
+    needs_rev: str | None
+    reason: str
+    proven_by: ProvenBy | None = None
+    proven_at: datetime | None = None
+    fetched_at: datetime | None = None
+
+
+class Known(NamedTuple):
+    """What the index holds of a DID: its chain, None where it has none, and whether its account is active."""
+
+    chain: Chain | None
+    active: bool
+
+
+_COLUMNS = "did, status, rev, data, commit_cid, needs_rev, reason, proven_by, proven_at, fetched_at"
+
+
+async def known(connection: Connection, dids: Sequence[str]) -> dict[str, Known]:
+    """What is held of `dids`, those that nothing is held of included."""
+    rows = await connection.fetch(f"select {_COLUMNS} from repos where did = any($1)", dids)  # noqa: S608 - our own names
+    inactive = await connection.fetch("select did from actors where did = any($1) and not active", dids)
+    chains = {row["did"]: Chain(*row) for row in rows}
+    hidden = {row["did"] for row in inactive}
+    return {did: Known(chains.get(did), did not in hidden) for did in dids}
+
+
+async def resume(connection: Connection) -> None:
+    """Have every repository fetched that is not whole, whatever became of the job that was to do it."""
+    await connection.execute(
+        """
+        insert into jobs (kind, subject, note)
+        select 'fetch', did, repos.reason from repos left join actors using (did)
+        where repos.status <> 'synchronized' and coalesce(actors.active, true) order by did
+        on conflict do nothing
+        """
+    )
+
+
+async def save(connection: Connection, chains: Iterable[Chain], now: datetime) -> None:
+    """Write these chains, each in place of what was there; `status_at` moves only with the status."""
+    rows = sorted(chains)
+    if not rows:
+        return
+    columns = list(zip(*rows, strict=True))
+    await connection.execute(
+        """
+        insert into repos
+            (did, status, rev, data, commit_cid, needs_rev, reason, proven_by, proven_at, fetched_at, status_at)
+        select *, $11::timestamptz from unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::text[],
+            $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[])
+        on conflict (did) do update set
+            status_at = case when repos.status = excluded.status then repos.status_at else excluded.status_at end,
+            status = excluded.status, rev = excluded.rev, data = excluded.data, commit_cid = excluded.commit_cid,
+            needs_rev = excluded.needs_rev, reason = excluded.reason,
+            proven_by = coalesce(excluded.proven_by, repos.proven_by),
+            proven_at = coalesce(excluded.proven_at, repos.proven_at),
+            fetched_at = coalesce(excluded.fetched_at, repos.fetched_at)
+        """,
+        *columns,
+        now,
+    )

@@ -1,0 +1,83 @@
+"""An account's status: what its own PDS says, whatever an event claimed (an event speaks for its sender alone)."""
+
+import logging
+from datetime import datetime
+from typing import Final
+
+from appview.db import Connection
+from appview.index import actors
+from appview.jobs.rows import Job
+from appview.net.errors import Gone, IdentityError
+from appview.net.http import HttpClient
+from appview.net.identity import IdentityResolver
+from ingester.effects import Effects
+from ingester.hosts import HostError, NoRepo, RepoStatus, get_repo_status
+from ingester.lanes import Lanes
+
+DOCUMENT_SECONDS: Final = 30.0
+"""How old a DID document may be that says which PDS is asked."""
+_HIDING: Final = frozenset({"deactivated", "takendown", "suspended", "deleted", "inactive"})
+"""What an event may claim that is believed while the PDS cannot be asked: to hide too much is the safer fault."""
+
+log = logging.getLogger("plyr.account")
+
+
+class Accounts:
+    """Settles the status of accounts."""
+
+    def __init__(self, http: HttpClient, identities: IdentityResolver, lanes: Lanes, effects: Effects) -> None:
+        self._http = http
+        self._identities = identities
+        self._lanes = lanes
+        self._effects = effects
+        self._writer = effects.writer
+        self._states = effects.states
+
+    async def settle(self, job: Job) -> None:
+        """Ask the PDS of the job's DID and act on what it says. Raises HostError, IdentityError."""
+        did = job.subject
+        try:
+            said = await self._ask(did)
+        except (HostError, IdentityError):
+            if job.attempts == 1 and job.note in _HIDING:
+                await self._lanes.run(did, lambda: self._set(did, RepoStatus(False, job.note, None), None))  # noqa: FBT003 - a named tuple's fields
+            raise
+        await self._lanes.run(did, lambda: self._set(did, said, job))
+
+    async def _ask(self, did: str) -> RepoStatus:
+        try:
+            document = await self._identities.document(did, max_age=DOCUMENT_SECONDS)
+        except Gone:
+            return RepoStatus(active=False, status="deleted", rev=None)
+        if document.pds is None:
+            raise HostError(f"{did} names no PDS", temporary=True)
+        try:
+            return await get_repo_status(self._http, document.pds, did)
+        except NoRepo as error:
+            return RepoStatus(active=False, status=error.status, rev=None)
+
+    async def _set(self, did: str, said: RepoStatus, job: Job | None) -> None:
+        """Have the index say so. What was deleted is purged only where an event and the PDS both said so (AC-05)."""
+        was_active = (state := await self._states.get(did)) is None or state.active
+        is_purged = job is not None and said.status == "deleted" and job.note == "deleted"
+
+        async def write(connection: Connection, now: datetime) -> None:
+            await actors.set_status(connection, did, active=said.active, status=said.status, now=now)
+            if is_purged:
+                await actors.purge(connection, did)
+
+        await self._writer.room()
+        self._writer.batch.seen.add(did)
+        self._writer.act(write)
+        if job is not None:
+            self._writer.batch.finish(job)
+        # What happened while it was away did not reach us.
+        has_moved = state is None or state.status != "synchronized" or said.rev != state.rev
+        if said.active and not was_active and has_moved:
+            self._writer.batch.want("fetch", did, "reactivated")
+        await self._writer.durable()
+        self._states.forget(did)
+        if is_purged:
+            self._states.tracked.discard(did)
+            self._effects.held.pop(did, None)
+        log.info("%s is %s", did, "active" if said.active else said.status or "inactive")

@@ -1,0 +1,211 @@
+"""What follows from a decision, put into the batch: records, the chain's new state, jobs, messages kept aside."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from appview.index.apply import Change
+from appview.index.records import RecordType
+from appview.index.records.track import read as read_track
+from appview.index.repos import Chain, ProvenBy
+from appview.index.tolerance import Judge, Judgement
+from ingester.batch import DeadLetter
+from ingester.events import AccountEvent, CommitEvent, Event, IdentityEvent, SyncEvent
+from ingester.metrics import Metrics
+from ingester.states import States
+from ingester.stream import Stream
+from ingester.sync import Apply, Decision, Head, Hold, Invalid, Record, RepoState, Resync, Skip
+from ingester.writer import Writer
+
+MAX_HELD: Final = 1_000
+"""Messages kept of one repository while it is fetched; with more, it is fetched again when that is done."""
+MAX_DEAD_FRAME: Final = 65_536
+MAX_LOOKED_UP: Final = 20_000
+"""Accounts that records name, remembered as looked up; of the others it is not known, and they are again."""
+
+_VERDICTS: Final = {Apply: "ok", Skip: "skip", Hold: "held", Invalid: "invalid", Resync: "resync"}
+
+
+class Item(NamedTuple):
+    """A message on its way: from which stream, when it came (event loop's clock), what it says, and its bytes."""
+
+    stream: Stream | None
+    """None for one that was held, and is judged again."""
+    received: float
+    event: CommitEvent | SyncEvent | IdentityEvent | AccountEvent
+    message: bytes
+
+
+class Version(NamedTuple):
+    """A version of a record: the rev it was proven at, its CID and bytes, None for its end."""
+
+    rev: str
+    cid: bytes | None
+    block: bytes | None
+    proven_by: ProvenBy
+
+
+class Effects:
+    """Turns decisions into what a batch holds. Each call is one step: nothing else runs within it."""
+
+    def __init__(
+        self, writer: Writer, states: States, types: Mapping[str, RecordType], judge: Judge, metrics: Metrics
+    ) -> None:
+        self.held: Counter[str] = Counter()
+        """How many messages are kept, by DID; while there are any, those that follow are kept behind them."""
+        self.writer = writer
+        self.states = states
+        self.types = types
+        self.metrics = metrics
+        self._judge = judge
+        self._looked_up: dict[str, None] = {}
+
+    def record(self, item: Item, state: RepoState | None, decision: Decision) -> None:
+        """All that follows from `decision` on `item`, of whose repository `state` was held."""
+        event = item.event
+        self.metrics.frames[_kind(event), _VERDICTS[type(decision)], decision.reason] += 1
+        match decision:
+            case Apply() if isinstance(event, CommitEvent | SyncEvent):
+                self._apply(event, state, decision)
+            case Apply():
+                self._ask(event)
+            case Hold():
+                self.hold(item, decision.reason)
+            case Resync():
+                self._resync(event.did, state, decision.head, decision.reason)
+            case Invalid():
+                self._bury(item, decision.reason, decision.detail)
+            case Skip("account_inactive"):
+                # Its host may have said meanwhile that it is back, or we may have been told wrong.
+                self.writer.batch.want("status", event.did)
+            case Skip():
+                pass
+        self._finish(item)
+
+    def hold(self, item: Item, reason: str) -> None:
+        """Keep a message until it can be judged."""
+        did = item.event.did
+        if self.held[did] >= MAX_HELD:
+            self._overflow(did)
+            return
+        self.held[did] += 1
+        self.writer.batch.hold(did, item.message, reason)
+        if reason == "identity_unresolved":
+            self.writer.batch.want("drain", did, reason)
+
+    def keep_behind(self, item: Item) -> None:
+        """Keep a message unjudged, since older ones of its repository are kept."""
+        self.metrics.frames[_kind(item.event), "held", "behind_held"] += 1
+        self.hold(item, "behind_held")
+        self._finish(item)
+
+    def refuse(
+        self, stream: Stream, seq: int | None, kind: str, did: str | None, reason: str, detail: str, message: bytes
+    ) -> None:
+        """Keep aside what is no message at all."""
+        self.metrics.frames[kind, "invalid", reason] += 1
+        frame = message if len(message) <= MAX_DEAD_FRAME else None
+        self.writer.batch.bury(DeadLetter(stream.url, seq, did, reason, detail, frame))
+
+    def _finish(self, item: Item) -> None:
+        if item.stream is not None:
+            item.stream.finish(item.event.seq)
+            self.writer.batch.received.append(item.received)
+
+    def _apply(self, event: CommitEvent | SyncEvent, state: RepoState | None, decision: Apply) -> None:
+        did, head, now = event.did, decision.head, datetime.now(UTC)
+        for deviation in decision.deviations:
+            self.metrics.deviations[deviation] += 1
+        self.take_in(did, head.rev, decision.records)
+        if did not in self.states.tracked:
+            self.states.tracked.add(did)
+            self.writer.batch.seen.add(did)
+            self.writer.batch.want("identity", did, "first_seen")
+        if decision.reason == "first_seen":
+            chain = Chain(did, "in_progress", None, None, None, head.rev, decision.reason, "live", now)
+            self.writer.batch.want("fetch", did, decision.reason)
+        else:
+            chain = Chain(did, "synchronized", head.rev, head.data, head.commit, None, decision.reason, "live", now)
+        self.stand(chain, state)
+
+    def _resync(self, did: str, state: RepoState | None, head: Head, reason: str) -> None:
+        rev, data = (None, None) if state is None else (state.rev, state.data)
+        self.stand(Chain(did, "in_progress", rev, data, None, head.rev, reason), state)
+        self.writer.batch.want("fetch", did, reason)
+
+    def _overflow(self, did: str) -> None:
+        """Too much came while the repository was fetched: let all of it go, and fetch once more after this time."""
+        state = self.states.peek(did) if did in self.states else None
+        rev, data = (None, None) if state is None else (state.rev, state.data)
+        self.stand(Chain(did, "desynchronized", rev, data, None, None, "held_overflow"), state)
+        self.writer.batch.want("fetch", did, "held_overflow")
+
+        async def let_go(connection: object, _now: datetime) -> None:
+            await connection.execute("delete from held_frames where did = $1", did)  # type: ignore[attr-defined]
+
+        self.writer.act(let_go)
+        self.held.pop(did, None)
+
+    def stand(self, chain: Chain, state: RepoState | None) -> None:
+        """A repository stands at `chain` from now on."""
+        active = state is None or state.active
+        self.writer.batch.chain(chain)
+        self.states.put(chain.did, RepoState(chain.rev, chain.data, chain.status, active))
+
+    def take_in(self, did: str, rev: str, records: tuple[Record, ...]) -> None:
+        """The proven operations of a commit on records of our collections."""
+        for op, block in records:
+            if op.collection in self.types:
+                self.change(did, op.collection, op.rkey, Version(rev, op.cid, block, "live"))
+
+    def change(self, did: str, collection: str, rkey: str, version: Version) -> None:
+        """A record's new version, judged, or its end."""
+        judgement: Judgement | None = None
+        rev, cid, block, proven_by = version
+        if block is not None:
+            judgement = self._judge.judge(collection, rkey, block)
+            self.metrics.records[collection, judgement.verdict] += 1
+            if judgement.value is not None and "features" in judgement.value:
+                self._look_up(did for did in named(judgement.value) if did not in self.states.tracked)
+        uri = f"at://{did}/{collection}/{rkey}"
+        self.writer.batch.change(Change(uri, did, collection, rkey, rev, cid, block, judgement, proven_by))
+
+    def _look_up(self, dids: Iterable[str]) -> None:
+        """Have those who are named in a record looked up, so that their handles can be shown; not each time anew."""
+        for did in dids:
+            if did not in self._looked_up:
+                self._looked_up[did] = None
+                self.writer.batch.want("identity", did, "named")
+        while len(self._looked_up) > MAX_LOOKED_UP:
+            del self._looked_up[next(iter(self._looked_up))]
+
+    def _ask(self, event: Event) -> None:
+        """What an #identity or #account event says is hearsay: it makes us ask."""
+        batch = self.writer.batch
+        if isinstance(event, IdentityEvent):
+            batch.want("identity", event.did, "identity_event")
+        elif isinstance(event, AccountEvent):
+            batch.want("status", event.did, "active" if event.active else event.status or "inactive")
+
+    def _bury(self, item: Item, reason: str, detail: str) -> None:
+        event, url = item.event, item.stream.url if item.stream is not None else "held"
+        frame = item.message if len(item.message) <= MAX_DEAD_FRAME else None
+        self.writer.batch.bury(DeadLetter(url, event.seq, event.did, reason, detail, frame))
+
+
+def _kind(event: Event) -> str:
+    return _KINDS[type(event)]
+
+
+_KINDS: Final[dict[type, str]] = {
+    CommitEvent: "#commit",
+    SyncEvent: "#sync",
+    IdentityEvent: "#identity",
+    AccountEvent: "#account",
+}
+
+
+def named(record: Mapping[str, object]) -> Iterator[str]:
+    """The accounts that take part in a track."""
+    return (feature.did for feature in read_track(record).features)

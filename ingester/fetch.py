@@ -1,0 +1,198 @@
+"""A repository whole: fetched from its PDS, proven, compared with what is here, and made so, deletes included.
+
+While it is fetched, its live messages are kept (`held_frames`); they are judged in their order once it is here. So what
+is fetched never meets what is live, and nothing that came meanwhile is lost.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Final
+
+from appview.db import Pool
+from appview.index import repos
+from appview.index.repos import Chain
+from appview.jobs.rows import Job
+from appview.net.did_document import DidDocument
+from appview.net.errors import IdentityError
+from appview.net.http import HttpClient
+from appview.net.identity import IdentityResolver
+from ingester.effects import Effects, Item, Version
+from ingester.events import CommitEvent, SyncEvent, parse_event
+from ingester.export import Export, opened
+from ingester.hosts import HostError, NoRepo, get_repo
+from ingester.lanes import Lanes
+from ingester.repo.errors import CommitError
+from ingester.sync import Hold
+from ingester.times import tid_datetime
+from lexicons.frames import decode_frame
+
+_STEP: Final = 200
+"""Records judged between two turns of the event loop."""
+
+log = logging.getLogger("plyr.fetch")
+
+
+class Superseded(Exception):
+    """The repository is not to be fetched after all, or not to what was fetched."""
+
+
+class Fetcher:
+    """Fetches repositories, one call each; any number at once, of different DIDs."""
+
+    def __init__(
+        self, pool: Pool, http: HttpClient, identities: IdentityResolver, lanes: Lanes, effects: Effects
+    ) -> None:
+        self.bytes = 0
+        """Fetched since the start."""
+        self.records = 0
+        """Written since the start."""
+        self._pool = pool
+        self._http = http
+        self._identities = identities
+        self._lanes = lanes
+        self._effects = effects
+        self._writer = effects.writer
+        self._states = effects.states
+        self._metrics = effects.metrics
+
+    async def fetch(self, job: Job) -> None:
+        """Make the index equal to the repository of `job`. Raises HostError, IdentityError, RepoError, Superseded."""
+        did = job.subject
+        needs_rev = await self._begin(did)
+        document = await self._identities.document(did)
+        if document.pds is None:
+            raise HostError(f"{did} names no PDS", temporary=True)
+        try:
+            async with get_repo(self._http, document.pds, did, on_bytes=self._count) as file:
+                with opened(file) as export:
+                    await self._check(export, did, document, needs_rev)
+                    await self._take_in(job, export)
+        except NoRepo as error:
+            # The account's own status says whether and when it is worth another try.
+            self._writer.batch.want("status", did, error.status)
+            raise
+        self._metrics.fetches["ok"] += 1
+
+    async def drain(self, did: str) -> bool:
+        """Judge what was kept of `did`, oldest first; False where something still cannot be. A step of its lane."""
+        while True:
+            await self._writer.durable()
+            async with self._pool.acquire() as connection:
+                rows = await connection.fetch(
+                    "select id, frame from held_frames where did = $1 order by id limit 100", did
+                )
+            if not rows:
+                self._effects.held.pop(did, None)
+                return True
+            for row in rows:
+                event = parse_event(decode_frame(row["frame"]))
+                if isinstance(event, CommitEvent | SyncEvent):
+                    state = await self._states.get(did)
+                    decision = await self._lanes.judge(event, state)
+                    if isinstance(decision, Hold):
+                        return False
+                    await self._writer.room()
+                    item = Item(None, asyncio.get_running_loop().time(), event, row["frame"])
+                    self._effects.record(item, state, decision)
+                self._writer.batch.drained.append(row["id"])
+                self._writer.batch.touched = True
+
+    async def _begin(self, did: str) -> str | None:
+        """From now on the live messages of `did` are kept; the rev that a fetch must bring at least."""
+        needed: list[str | None] = []
+
+        async def begin() -> None:
+            await self._writer.durable()
+            async with self._pool.acquire() as connection:
+                chain, active = (await repos.known(connection, [did]))[did]
+            if not active:
+                raise Superseded(f"{did} is not active")
+            state = await self._states.get(did)
+            if chain is None:
+                chain = Chain(did, "in_progress", None, None, None, None, "wanted")
+                self._writer.batch.seen.add(did)
+                self._writer.batch.want("identity", did, "wanted")
+                self._states.tracked.add(did)
+            needed.append(max(filter(None, (chain.rev, chain.needs_rev)), default=None))
+            if state is None or state.status != "in_progress":
+                self._effects.stand(chain._replace(status="in_progress"), state)
+                await self._writer.durable()
+
+        await self._lanes.run(did, begin)
+        return needed[0]
+
+    async def _check(self, export: Export, did: str, document: DidDocument, needs_rev: str | None) -> None:
+        """Whether this is the repository, signed and not older than what we know of. Raises RepoError, HostError."""
+        commit = export.commit
+        if commit.did != did:
+            raise CommitError("did_mismatch", "the export is of another repository")
+        if needs_rev is not None and commit.rev < needs_rev:
+            raise HostError(f"{document.pds} gives {did} at {commit.rev}, older than {needs_rev}", temporary=True)
+        key = document.signing_key
+        if key is not None and key.check(commit.unsigned, commit.sig) == "ok":
+            return
+        if not await self._is_signed_by_former_key(export, did):
+            self._identities.purge(did)
+            raise CommitError("bad_signature", "the export is not signed by the repository's key")
+
+    async def _is_signed_by_former_key(self, export: Export, did: str) -> bool:
+        """An account that moved has, until its first write there, a commit that its former PDS signed."""
+        commit = export.commit
+        try:
+            former = await self._identities.at(did, tid_datetime(commit.rev))
+        except IdentityError:
+            return False
+        if former.signing_key is None or former.signing_key.check(commit.unsigned, commit.sig) != "ok":
+            return False
+        self._metrics.deviations["export_signed_by_former_key"] += 1
+        return True
+
+    async def _take_in(self, job: Job, export: Export) -> None:
+        did, rev = job.subject, export.commit.rev
+        entries = await export.entries(self._effects.types)
+        here = await self._records_of(did)
+        written = 0
+        for count, (collection, rkey, cid) in enumerate(entries, start=1):
+            uri = f"at://{did}/{collection}/{rkey}"
+            if here.pop(uri, None) == cid:
+                continue
+            await self._writer.room()
+            self._effects.change(did, collection, rkey, Version(rev, cid, export.record(cid), "fetch"))
+            written += 1
+            if not count % _STEP:
+                self._writer.wake()
+                await asyncio.sleep(0)
+        self.records += written
+        gone = [uri for uri, cid in here.items() if cid is not None]
+        head = Chain(did, "synchronized", rev, export.commit.data, export.commit_cid, None, "fetched", "fetch")
+        await self._lanes.run(did, lambda: self._end(job, head, gone))
+        log.info("%s fetched at %s: %d records written, %d deleted", did, rev, written, len(gone))
+
+    async def _end(self, job: Job, head: Chain, gone: list[str]) -> None:
+        """The repository is here: what it does not have goes, and what came meanwhile follows."""
+        did, rev = head.did, head.rev
+        state = await self._states.get(did)
+        if rev is None or state is None or state.status != "in_progress" or not state.active:
+            raise Superseded(f"{did} is no longer to be fetched")
+        for uri in gone:
+            collection, _, rkey = uri.removeprefix(f"at://{did}/").partition("/")
+            await self._writer.room()
+            self._effects.change(did, collection, rkey, Version(rev, None, None, "fetch"))
+        now = datetime.now(UTC)
+        self._effects.stand(head._replace(proven_at=now, fetched_at=now), state)
+        self._writer.batch.finish(job)
+        await self._writer.durable()
+        if self._effects.held[did] and not await self.drain(did):
+            self._writer.batch.want("drain", did, "identity_unresolved")
+
+    async def _records_of(self, did: str) -> dict[str, bytes | None]:
+        """The records that are here of `did`: CID by uri, None for a tombstone."""
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(
+                "select uri, cid from records where uri > $1 and uri < $2", f"at://{did}/", f"at://{did}0"
+            )
+        return {row["uri"]: row["cid"] for row in rows}
+
+    def _count(self, size: int) -> None:
+        self.bytes += size

@@ -1,0 +1,136 @@
+"""What is needed to judge a message, kept in memory: where its repository stands, and who signs for it."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final
+
+from appview.db import Pool
+from appview.index import repos
+from appview.index.repos import Known
+from appview.net.errors import IdentityError
+from appview.net.identity import IdentityResolver
+from ingester.sync import RepoState, Signer
+
+STATES: Final = 100_000
+SIGNERS: Final = 100_000
+SIGNER_SECONDS: Final = 3_600.0
+"""How long a key is used before its document is asked for again; a key that fails is asked for at once."""
+
+
+def repo_state(known: Known) -> RepoState | None:
+    """What is held of a repository, as `decide` takes it."""
+    chain, active = known
+    if chain is not None:
+        return RepoState(chain.rev, chain.data, chain.status, active)
+    return None if active else RepoState(None, None, "desynchronized", active=False)
+
+
+class States:
+    """The repositories' states: the newest ones in memory, those of batches not yet durable among them.
+
+    Each is changed by its own lane alone. `tracked` holds every DID that has a chain.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self.tracked: set[str] = set()
+        self._pool = pool
+        self._kept: OrderedDict[str, RepoState | None] = OrderedDict()
+        self._loads: dict[str, asyncio.Future[None]] = {}
+        self._loader: asyncio.Task[None] | None = None
+
+    def __contains__(self, did: str) -> bool:
+        """Whether the state of `did` is in memory."""
+        return did in self._kept
+
+    def peek(self, did: str) -> RepoState | None:
+        """The state of one that is in memory."""
+        return self._kept[did]
+
+    def put(self, did: str, state: RepoState | None) -> None:
+        """The state of `did` from now on."""
+        self._kept[did] = state
+        self._kept.move_to_end(did)
+        # Far more are kept than a batch can hold, so none is lost before it is durable.
+        if len(self._kept) > STATES:
+            self._kept.popitem(last=False)
+
+    def forget(self, did: str) -> None:
+        """The state of `did` was changed in the database."""
+        self._kept.pop(did, None)
+
+    async def get(self, did: str) -> RepoState | None:
+        """The state of `did`, from the database where it is not in memory; those asked for together come together."""
+        while did not in self._kept:
+            load = self._loads.get(did)
+            if load is None:
+                load = self._loads[did] = asyncio.get_running_loop().create_future()
+                if self._loader is None or self._loader.done():
+                    self._loader = asyncio.create_task(self._load())
+            await load
+        return self._kept[did]
+
+    async def _load(self) -> None:
+        while self._loads:
+            loads, self._loads = self._loads, {}
+            try:
+                async with self._pool.acquire() as connection:
+                    found = await repos.known(connection, list(loads))
+            except BaseException as error:
+                for future in loads.values():
+                    if not future.done():
+                        future.set_exception(error)
+                raise
+            for did, known in found.items():
+                self.put(did, repo_state(known))
+                loads[did].set_result(None)
+
+
+class Signers:
+    """The signing keys, for an hour each."""
+
+    def __init__(self, identities: IdentityResolver) -> None:
+        self._identities = identities
+        self._kept: OrderedDict[str, tuple[Signer, float]] = OrderedDict()
+
+    def peek(self, did: str) -> Signer | None:
+        """The signer of `did` where it is known and not too old."""
+        kept = self._kept.get(did)
+        return kept[0] if kept is not None and kept[1] > time.monotonic() else None
+
+    async def get(self, did: str) -> Signer | None:
+        """The signer of `did`; with no key where its identity has none, and None where that cannot be found out now."""
+        known = self.peek(did)
+        if known is not None:
+            return known
+        try:
+            document = await self._identities.document(did)
+        except IdentityError as error:
+            return None if error.temporary else Signer(None)
+        return self._keep(did, Signer(document.signing_key))
+
+    async def refresh(self, did: str) -> Signer | None:
+        """The signer by a document fetched anew; None where that cannot be done now, or was done just before."""
+        try:
+            document = await self._identities.refresh(did)
+        except IdentityError:
+            return None
+        return None if document is None else self._keep(did, Signer(document.signing_key))
+
+    def purge(self, did: str) -> None:
+        """Something about `did` may have changed."""
+        self._kept.pop(did, None)
+        self._identities.purge(did)
+
+    def preset(self, signers: Iterable[tuple[str, Signer]]) -> None:
+        """Know these from the start."""
+        for did, signer in signers:
+            self._keep(did, signer)
+
+    def _keep(self, did: str, signer: Signer) -> Signer:
+        self._kept[did] = signer, time.monotonic() + SIGNER_SECONDS
+        self._kept.move_to_end(did)
+        if len(self._kept) > SIGNERS:
+            self._kept.popitem(last=False)
+        return signer

@@ -1,0 +1,107 @@
+"""Jobs done here: taken from their rows, a few at a time, and given back when they fail."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import asyncpg
+
+from appview.db import Pool
+from appview.jobs import rows
+from appview.jobs.rows import Job
+from appview.net.errors import CouldNotCheck, IdentityError
+from ingester.fetch import Superseded
+from ingester.hosts import HostError, NoRepo, NotServed
+from ingester.metrics import Metrics
+from ingester.repo.errors import RepoError
+
+POLL_SECONDS: Final = 1.0
+_BASE_SECONDS: Final = 2.0
+
+log = logging.getLogger("plyr.work")
+
+Handler = Callable[[Job], Awaitable[None]]
+
+
+class Worker:
+    """Does the jobs of one kind, at most `width` at once."""
+
+    def __init__(self, pool: Pool, kind: str, width: int, handler: Handler, metrics: Metrics) -> None:
+        self.kind = kind
+        self.wake = asyncio.Event()
+        """Set when there may be a new job."""
+        self._pool = pool
+        self._width = width
+        self._handler = handler
+        self._metrics = metrics
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def busy(self) -> int:
+        """How many are being done."""
+        return len(self._running)
+
+    async def run(self) -> None:
+        """Work for ever. Raises what a job raises that it may not."""
+        try:
+            while True:
+                self.wake.clear()
+                free = self._width - len(self._running)
+                for job in await self._take(free) if free else ():
+                    self._running.add(asyncio.create_task(self._do(job)))
+                await self._pause()
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _pause(self) -> None:
+        """Until one is done, there may be a new one, or a while has passed."""
+        wake = asyncio.create_task(self.wake.wait())
+        try:
+            await asyncio.wait({wake, *self._running}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            wake.cancel()
+        for task in [task for task in self._running if task.done()]:
+            self._running.discard(task)
+            task.result()
+
+    async def _take(self, limit: int) -> list[Job]:
+        try:
+            async with self._pool.acquire() as connection:
+                return await rows.take(connection, self.kind, limit)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("no %s jobs can be taken: %s", self.kind, error)
+            return []
+
+    async def _do(self, job: Job) -> None:
+        try:
+            await self._handler(job)
+        except (Superseded, NoRepo) as error:
+            await self._give_up(job, str(error))
+        except (HostError, IdentityError, RepoError) as error:
+            asked = error.retry_after if isinstance(error, HostError | CouldNotCheck) else None
+            wait = max(asked or 0.0, rows.back_off(job.attempts, base=_BASE_SECONDS))
+            log.warning("%s of %s failed, again in %.0f s: %s", self.kind, job.subject, wait, error)
+            await self._settle(rows.failed, job, str(error), retry_in=wait)
+            self._metrics.fetches[_outcome(error)] += self.kind == "fetch"
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+            # The lease runs out by itself; the database could not be told anything now.
+            log.warning("%s of %s broke off: %s", self.kind, job.subject, error)
+
+    async def _give_up(self, job: Job, reason: str) -> None:
+        log.info("%s of %s is not to be done: %s", self.kind, job.subject, reason)
+        await self._settle(rows.done, job)
+
+    async def _settle(self, tell: Callable[..., Awaitable[object]], job: Job, *args: object, **named: object) -> None:
+        async with self._pool.acquire() as connection:
+            await tell(connection, job, *args, **named)
+
+
+def _outcome(error: Exception) -> str:
+    if isinstance(error, RepoError):
+        return error.reason
+    if isinstance(error, IdentityError):
+        return "identity"
+    return "not_served" if isinstance(error, NotServed) else "host"
