@@ -1,4 +1,4 @@
-# Everything runs from a fresh checkout; `make setup` comes first in each and takes seconds when nothing changed.
+# Everything runs from a fresh checkout; what it needs is set up first, which takes seconds when nothing changed.
 PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 help:
 	@echo 'make setup      environment and dependencies, here in .venv and tests/network/node_modules'
-	@echo 'make up         the whole system (from the next milestone on)'
+	@echo 'make up         the whole system in this terminal: database, Redis, ingester, worker, web; Ctrl-C stops it'
 	@echo 'make test       lint, types, architecture, a minute of fuzzing, 100,000 generated commits, all tests'
 	@echo 'make check      lint, types and architecture alone'
 	@echo 'make bench      the benchmarks; ONLY=name,... for some'
@@ -40,10 +40,9 @@ env: .venv/installed .venv/compiled
 	@$(BIN)/python -c 'import lexicons.drisl as m; print("compiled" if m.__file__.endswith(".so") else "no C compiler or no Python.h: running from source, at less than half the speed")'
 	@touch $@
 
-up: setup
-	@echo 'There is nothing to bring up yet: the index, the ingester and the API come alive with the next milestone.'
-	@echo 'What is here: make network, python -m ingester verify, python -m ingester verify-car.'
-	@exit 1
+# `exec`, so that what stops make stops it, and not a shell in between.
+up: env
+	@exec $(BIN)/python -m appview up
 
 check: env
 	$(BIN)/ruff check

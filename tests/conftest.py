@@ -5,9 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.database import connection, database_server, database_url, pool
 from tests.network.fixtures import arroba, arroba_url, network, network_addresses
 
-__all__ = ["arroba", "arroba_url", "network", "network_addresses"]
+__all__ = [
+    "arroba",
+    "arroba_url",
+    "connection",
+    "database_server",
+    "database_url",
+    "network",
+    "network_addresses",
+    "pool",
+]
 
 ROOT = Path(__file__).parents[1]
 
