@@ -1,0 +1,1 @@
+"""The index: what proven records become in Postgres."""
