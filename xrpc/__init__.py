@@ -1,1 +1,1 @@
-"""From a request to JSON: the XRPC surface stands here from the next milestone on."""
+"""From a request to JSON: the XRPC API, what is served beside it, and the web process that does both."""

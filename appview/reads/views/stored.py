@@ -1,0 +1,49 @@
+"""A record as it is kept, opened for a view. Pure."""
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import asyncpg
+
+from appview.reads.times import instant
+from lexicons.cid import CID
+from lexicons.data import decode, to_json
+
+View: TypeAlias = dict[str, Any]
+
+COLUMNS: Final = "records.uri, records.did, records.cid, records.value, records.sort_at, records.indexed_at"
+"""What `open_record` needs of a row."""
+
+
+class Stored(NamedTuple):
+    """A record that is shown, and the row that it came with."""
+
+    uri: str
+    did: str
+    cid: str
+    value: dict[str, Any]
+    """As it was written, in the data model: with links as CIDs."""
+    row: asyncpg.Record
+
+    def version(self) -> View:
+        """Which record this is, in which version, and what it says."""
+        return {
+            "uri": self.uri,
+            "cid": self.cid,
+            "record": to_json(self.value),
+            "indexedAt": instant(self.row["indexed_at"]),
+        }
+
+    def by(self, author: View) -> View:
+        """What the view of any record begins with: the version, and whose it is."""
+        return {"uri": self.uri, "cid": self.cid, "author": author, **self.version()}
+
+    def labels(self, values: Iterable[str]) -> list[View]:
+        """What the author says of the record in the record itself, as labels on it."""
+        cts = instant(self.row["sort_at"])
+        return [{"src": self.did, "uri": self.uri, "cid": self.cid, "val": val, "cts": cts} for val in values]
+
+
+def open_record(row: asyncpg.Record) -> Stored:
+    """The record in a row that has COLUMNS, and no tombstone."""
+    return Stored(row["uri"], row["did"], str(CID(row["cid"])), decode(row["value"]), row)

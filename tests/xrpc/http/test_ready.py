@@ -1,0 +1,83 @@
+from typing import Any
+
+import pytest
+
+from appview.db import Connection
+from tests.xrpc.client import Client, strict_client
+from tests.xrpc.http.shards import URL, healthy, says, upstream
+
+
+async def ready(client: Client) -> tuple[int, list[str]]:
+    answer = await client.get("/ready")
+    body = answer.json()
+    assert body["ready"] is (answer.status_code == 200) is (not body["reasons"])
+    return answer.status_code, body["reasons"]
+
+
+async def test_all_is_well(client: Client, connection: Connection) -> None:
+    await says(connection, healthy())
+    assert await ready(client) == (200, [])
+    (shard,) = (await client.get("/ready")).json()["shards"]
+    assert (shard["shard"], shard["status"]) == ("0/1", healthy())
+    assert 0 <= shard["silent_seconds"] < 60
+
+
+async def test_no_ingester_yet(client: Client, connection: Connection) -> None:
+    assert await ready(client) == (503, ["No ingester has run yet."])
+    await connection.execute("insert into shards (shard) values ('0/1')")
+    assert await ready(client) == (503, ["The ingester of shard 0/1 has said nothing yet."])
+
+
+@pytest.mark.parametrize(
+    ("changes", "reasons"),
+    [
+        ({"upstreams": []}, ["The ingester of shard 0/1 has no upstream to listen to."]),
+        (
+            {"upstreams": [upstream(state="connecting")]},
+            [f"The upstream {URL} of shard 0/1 is connecting since 2026-01-01T00:00:00Z."],
+        ),
+        (
+            {"upstreams": [upstream(state="waiting", error="no such host"), upstream(state="connecting")]},
+            [
+                f"The upstream {URL} of shard 0/1 is waiting since 2026-01-01T00:00:00Z: no such host.",
+                f"The upstream {URL} of shard 0/1 is connecting since 2026-01-01T00:00:00Z.",
+            ],
+        ),
+        ({"upstreams": [upstream(state="waiting"), upstream()]}, []),
+        (
+            {"queue": {"frames": 12, "oldest_seconds": 31.4}},
+            ["The oldest of 12 frames has waited in shard 0/1 for 31 s."],
+        ),
+        ({"queue": {"frames": 12000, "oldest_seconds": 2.0}}, []),
+        ({"catching_up": True}, ["The ingester of shard 0/1 is catching up."]),
+        ({"held_frames": 9, "jobs": {"fetch": 2}}, []),
+        ({"version": 2, "upstreams": "else"}, ["The ingester of shard 0/1 is of another version than this process."]),
+    ],
+)
+async def test_what_the_ingester_says(
+    client: Client, connection: Connection, changes: dict[str, Any], reasons: list[str]
+) -> None:
+    await says(connection, healthy(**changes))
+    assert await ready(client) == (503 if reasons else 200, reasons)
+
+
+async def test_silence_counts_before_what_was_said(client: Client, connection: Connection) -> None:
+    await says(connection, healthy(catching_up=True), ago=3600)
+    assert await ready(client) == (503, ["The ingester of shard 0/1 has said nothing for 3600 s."])
+
+
+async def test_one_shard_behind_is_enough(client: Client, connection: Connection) -> None:
+    await says(connection, healthy(), shard="0/2")
+    await says(connection, healthy(catching_up=True), shard="1/2")
+    assert await ready(client) == (503, ["The ingester of shard 1/2 is catching up."])
+
+
+async def test_no_database() -> None:
+    async with strict_client("postgresql://127.0.0.1:1/nowhere") as client:
+        assert await ready(client) == (503, ["The database does not answer at present."])
+
+
+async def test_a_database_without_tables(client: Client, connection: Connection) -> None:
+    await connection.execute("drop table shards")
+    status, (reason,) = await ready(client)
+    assert (status, "migrate" in reason) == (503, True)

@@ -1,0 +1,88 @@
+"""The application: its routes, its middleware, and what lives as long as it does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
+
+from appview.config import Config
+from appview.db import create_pool
+from appview.reads.views import Views
+from lexicons.catalog import Catalog, shipped
+from xrpc.dispatch import Dispatcher
+from xrpc.errors import XrpcError, answer_http_error, answer_xrpc_error
+from xrpc.http.edge import Edge
+from xrpc.http.health import health
+from xrpc.http.metrics import Metrics
+from xrpc.http.page import Page
+from xrpc.http.ready import ready
+from xrpc.http.well_known import did_document, robots
+from xrpc.methods import METHODS
+from xrpc.signatures import Handler, by_nsid, check_methods
+
+POOL_SIZE: Final = 10
+STATEMENT_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 5.0
+
+
+def create_app(
+    config: Config,
+    *,
+    methods: Mapping[str, Handler] = METHODS,
+    catalog: Catalog | None = None,
+    validate_output: bool = False,
+) -> Starlette:
+    """The application, which needs no database to come to be.
+
+    With `validate_output`, for tests, an answer or an error that its lexicon does not allow is raised. Raises
+    SignatureError when `methods` and `catalog` (by default the documents that are shipped) do not go together, and
+    LexiconError when there is no such catalog.
+    """
+    catalog = catalog or shipped(config.namespace)
+    handlers = by_nsid(methods, config.namespace)
+    check_methods(catalog, handlers, config.namespace)
+    registry = CollectorRegistry()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        url = config.database_read_url or config.database_url
+        if url is None:
+            raise RuntimeError("No database is configured.")
+        pool = await create_pool(url, size=POOL_SIZE, command_seconds=STATEMENT_SECONDS, read_only=True, lazy=True)
+        app.state.pool = pool
+        try:
+            yield
+        finally:
+            # Whoever asked was answered by now; a database that is silent must not hold up the end.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(pool.close(), CLOSE_SECONDS)
+
+    app = Starlette(
+        routes=[
+            Route("/", Page(handlers).answer),
+            Route("/xrpc/_health", health),
+            Route("/xrpc/{path:path}", Dispatcher(catalog, handlers, registry, validate_output=validate_output)),
+            Route("/ready", ready),
+            Route("/metrics", Metrics(registry).answer),
+            Route("/.well-known/did.json", did_document),
+            Route("/robots.txt", robots),
+        ],
+        middleware=[
+            Middleware(Edge, strict=validate_output),
+            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5),
+        ],
+        exception_handlers={XrpcError: answer_xrpc_error, HTTPException: answer_http_error},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.config = config
+    app.state.catalog = catalog
+    app.state.views = Views(config.namespace, config.policy())
+    return app

@@ -1,0 +1,120 @@
+"""The outermost layer: what is the same for every request and every response.
+
+Any origin may read any answer (XR-30): no answer depends on a cookie. Each request has an id, in `X-Request-Id` and in
+the log. Query strings are not logged.
+"""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from xrpc.errors import NAMES, XrpcError, error_response
+
+_EXPOSED: Final = (
+    "atproto-content-labelers",
+    "atproto-repo-rev",
+    "ratelimit-limit",
+    "ratelimit-policy",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "retry-after",
+    "x-request-id",
+)
+_ALWAYS: Final[Mapping[str, str]] = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": ", ".join(_EXPOSED),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_NO_PAGE: Final = "default-src 'none'; frame-ancestors 'none'"
+_PREFLIGHT: Final[Mapping[str, str]] = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
+    "Access-Control-Max-Age": "86400",
+    "Vary": "Access-Control-Request-Headers",
+}
+# Asked every few seconds by machines that look after this one.
+_QUIET: Final = frozenset({"/metrics", "/ready", "/xrpc/_health"})
+
+_is_request_id = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
+_is_header_list = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,4096}").fullmatch
+
+log = logging.getLogger(__name__)
+
+
+class Edge:
+    """Middleware: ids, CORS, security headers, the log, and the answer to an exception that nothing expected.
+
+    With `strict`, for tests, such an exception is also raised.
+    """
+
+    def __init__(self, app: ASGIApp, *, strict: bool) -> None:
+        self._app = app
+        self._strict = strict
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, and dress what comes back."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send)
+        headers = Headers(scope=scope)
+        try:
+            if scope["method"] == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers:
+                await _preflight(headers)(scope, receive, exchange.send)
+            else:
+                await self._app(scope, receive, exchange.send)
+        except Exception:
+            log.exception("%s failed (request %s)", exchange.what, exchange.id)
+            # An answer that has begun cannot be taken back: the server breaks the connection off.
+            if self._strict or exchange.status is not None:
+                raise
+            error = XrpcError(500, NAMES[500], "Internal Server Error")
+            await error_response(error)(scope, receive, exchange.send)
+        finally:
+            exchange.log()
+
+
+class _Exchange:
+    """One request, and what is sent in return."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        given = Headers(scope=scope).get("x-request-id", "")
+        self.id = given if _is_request_id(given) else secrets.token_hex(8)
+        self.status: int | None = None
+        self._path: str = scope["path"]
+        # Whatever a path holds, it is one line of the log, and not a long one.
+        self.what = f"{scope['method'][:20]} {ascii(self._path)[1:-1][:300]}"
+        self._send = send
+        self._bytes = 0
+        self._began = time.perf_counter()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in _ALWAYS.items():
+                headers.setdefault(name, value)
+            headers["X-Request-Id"] = self.id
+            if not headers.get("content-type", "").startswith("text/html"):
+                headers.setdefault("Content-Security-Policy", _NO_PAGE)
+        elif message["type"] == "http.response.body":
+            self._bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    def log(self) -> None:
+        level = logging.DEBUG if self._path in _QUIET and self.status == 200 else logging.INFO
+        milliseconds = (time.perf_counter() - self._began) * 1000
+        log.log(level, "%s %s %.1f ms %d B (request %s)", self.what, self.status, milliseconds, self._bytes, self.id)
+
+
+def _preflight(headers: Headers) -> Response:
+    wanted = headers.get("access-control-request-headers", "")
+    allowed = {"Access-Control-Allow-Headers": wanted} if _is_header_list(wanted) else {}
+    return Response(status_code=204, headers={**_PREFLIGHT, **allowed})

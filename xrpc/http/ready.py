@@ -1,0 +1,79 @@
+"""`/ready`: whether what is answered here is the present state of the network, and if not, every reason why."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import asyncpg
+from starlette.requests import Request
+from starlette.responses import Response
+
+from appview import status
+from appview.db import Pool
+from xrpc.availability import within
+from xrpc.context import context_of
+from xrpc.errors import JSONResponse, Unavailable
+
+QUERY_SECONDS: Final = 3.0
+SILENT_SECONDS: Final = 10.0
+"""An ingester speaks every second; one that was silent for longer is not running."""
+QUEUED_SECONDS: Final = 30.0
+"""A frame that waited longer than this says that the index falls behind."""
+
+
+async def ready(request: Request) -> Response:
+    """200, or 503 with the reasons, and in both what each ingester says."""
+    try:
+        reasons, shards = await within(QUERY_SECONDS, freshness(context_of(request).pool))
+    except Unavailable as error:
+        return _answer([error.message], [])
+    except asyncpg.UndefinedTableError:
+        return _answer(["The database has no tables yet: `python -m appview migrate` makes them."], [])
+    return _answer(reasons, shards)
+
+
+async def freshness(pool: Pool) -> tuple[list[str], list[dict[str, Any]]]:
+    """Every reason why the index is not the present state of the network, and what each ingester says."""
+    rows = await pool.fetch(
+        "select shard, status, extract(epoch from clock_timestamp() - status_at)::float8 as silent_seconds"
+        " from shards order by shard"
+    )
+    shards = [dict(row) for row in rows]
+    if not shards:
+        return ["No ingester has run yet."], []
+    return [reason for shard in shards for reason in _reasons(shard)], shards
+
+
+def _answer(reasons: list[str], shards: list[dict[str, Any]]) -> Response:
+    body = {"ready": not reasons, "reasons": reasons, "shards": shards}
+    return JSONResponse(body, 503 if reasons else 200, headers={"Cache-Control": "no-store"})
+
+
+def _reasons(shard: dict[str, Any]) -> Iterator[str]:
+    name, said, silent = shard["shard"], shard["status"], shard["silent_seconds"]
+    if said is None or silent is None:
+        yield f"The ingester of shard {name} has said nothing yet."
+        return
+    if silent > SILENT_SECONDS:
+        yield f"The ingester of shard {name} has said nothing for {silent:.0f} s."
+        return
+    if said["version"] != status.VERSION:
+        yield f"The ingester of shard {name} is of another version than this process."
+        return
+    yield from _lags(name, said)
+
+
+def _lags(name: str, said: status.Status) -> Iterator[str]:
+    upstreams = said["upstreams"]
+    if not any(upstream["state"] == "live" for upstream in upstreams):
+        # One that is live is enough: the others bring the same.
+        if not upstreams:
+            yield f"The ingester of shard {name} has no upstream to listen to."
+        for upstream in upstreams:
+            because = f": {upstream['error']}" if upstream["error"] else ""
+            state = f"{upstream['state']} since {upstream['since']}{because}"
+            yield f"The upstream {upstream['url']} of shard {name} is {state}."
+    queue = said["queue"]
+    if queue["oldest_seconds"] > QUEUED_SECONDS:
+        yield f"The oldest of {queue['frames']} frames has waited in shard {name} for {queue['oldest_seconds']:.0f} s."
+    if said["catching_up"]:
+        yield f"The ingester of shard {name} is catching up."
