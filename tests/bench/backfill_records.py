@@ -1,4 +1,4 @@
-"""`backfill_records`: repositories fetched over HTTP, proven in full, and indexed: from the first request to durable rows.
+"""`backfill_records`: repositories fetched over HTTP, proven in full, indexed: from the first request to durable rows.
 
 The limit is Postgres taking the very rows by COPY, indexes and commit included. The peer decodes the same CARs with the
 SDK, verifies nothing, and inserts the records a thousand at a time, into one table with one index.

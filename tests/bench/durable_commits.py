@@ -9,8 +9,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import atproto
 from atproto import CAR, parse_subscribe_repos_message
-from atproto import CID as SdkCid
 from atproto_firehose.models import Frame as SdkFrame
 
 from appview import db
@@ -18,7 +18,8 @@ from ingester.batch import Batch
 from tests.bench.corpus import Corpus, many, path_of
 from tests.bench.feeder import feeding
 from tests.bench.measure import Figure, interleaved
-from tests.bench.rig import copied, database, ingesting, know, prepared, run as run_loop, settings
+from tests.bench.rig import copied, database, ingesting, know, prepared, settings
+from tests.bench.rig import run as run_loop
 
 PEER_FRAMES = 1_500
 ROUNDS = 3
@@ -75,7 +76,7 @@ async def _row_by_row(url: str, corpus: Corpus) -> float:
             if op.cid is None:
                 await connection.execute("delete from peer where uri = $1", uri)
                 continue
-            value = car.blocks.get(SdkCid.decode(op.cid) if isinstance(op.cid, bytes) else op.cid)
+            value = car.blocks.get(atproto.CID.decode(op.cid) if isinstance(op.cid, bytes) else op.cid)
             await connection.execute(
                 "insert into peer values ($1, $2, $3) on conflict (uri) do update set cid = $2, value = $3",
                 uri,

@@ -55,8 +55,8 @@ def _repos() -> Iterator[Repo]:
         own = [uri.rpartition("/")[2] for uri in tracks if uri.startswith(f"at://{did}/")]
         writes = [Write("create", f"fm.plyr.track/{rkey}", _track(rng, rkey)) for rkey in own]
         for kind, count in (("like", 6), ("comment", 1), ("list", 1)):
-            for _ in range(RECORDS * count // 10):
-                writes.append(Write("create", f"fm.plyr.{kind}/{_key(rng)}", _record(rng, kind, tracks)))
+            some = RECORDS * count // 10
+            writes += [Write("create", f"fm.plyr.{kind}/{_key(rng)}", _record(rng, kind, tracks)) for _ in range(some)]
         for _ in range(RECORDS // 10):
             follow = {"$type": "app.bsky.graph.follow", "subject": rng.choice(dids), "createdAt": _time(rng)}
             writes.append(Write("create", f"app.bsky.graph.follow/{_key(rng)}", follow))

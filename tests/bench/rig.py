@@ -7,9 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
-
-from asyncpg import Record
+from typing import TYPE_CHECKING, Any
 
 from appview import db
 from appview.config import Config
@@ -21,6 +19,9 @@ from ingester.events import CommitEvent, parse_event
 from ingester.sync import Signer
 from lexicons.frames import decode_frame
 from tests.bench.corpus import Corpus
+
+if TYPE_CHECKING:
+    from asyncpg import Record
 
 NOWHERE = "http://127.0.0.1:1"
 FILLED = (
@@ -66,7 +67,7 @@ def settings(**variables: str) -> Config:
 
 async def emptied(connection: Connection) -> None:
     """Empty every table that a round fills."""
-    await connection.execute(f"truncate {', '.join(FILLED + OTHERS)}")  # noqa: S608 - our own names
+    await connection.execute(f"truncate {', '.join(FILLED + OTHERS)}")
 
 
 async def prepared(connection: Connection, corpus: Corpus) -> int:
@@ -117,9 +118,9 @@ async def copied(url: str, count: int) -> float:
     connection = await db.connect(url)
     rows: dict[str, list[Record]] = {}
     for table in FILLED:
-        rows[table] = await connection.fetch(f"select * from {table}")  # noqa: S608 - our own names
+        rows[table] = await connection.fetch(f"select * from {table}")
         await connection.execute(f"create table if not exists limit_{table} (like {table} including all)")
-        await connection.execute(f"truncate limit_{table}")  # noqa: S608 - our own names
+        await connection.execute(f"truncate limit_{table}")
     started = time.perf_counter()
     async with connection.transaction():
         for table, taken in rows.items():

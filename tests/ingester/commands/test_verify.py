@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from appview.commands import CommandError
 from appview.keys import PublicKey
 from appview.net.did_document import identity_at
 from ingester.__main__ import main
-from ingester.commands import CommandError
 from ingester.commands.keys import DidsFile, NoKeys
 from ingester.commands.verify import Run, read_frames
 from ingester.sync import Signer

@@ -1,0 +1,123 @@
+"""Order within a repository, none between them, and bounds when something does not answer."""
+
+import asyncio
+
+import ingester.effects
+from appview.index.lock import index_lock
+from ingester.lanes import MAX_WAITING
+from ingester.writer import MAX_CHANGES
+from tests.ingester.world import SECONDS, create, world
+from tests.writer.keys import P256, SigningKey
+
+
+async def test_with_a_writer_that_stands_still_reading_stops_and_nothing_is_lost(database_url: str) -> None:
+    count = 3_000
+    async with world(database_url) as there:
+        artists = [there.pds.create_account(f"artist{number}") for number in range(20)]
+        async with there.ingesting() as made:
+            await there.followed(made)
+            async with there.connection.transaction():
+                await index_lock(there.connection)
+                for number in range(count):
+                    artist = artists[number % len(artists)]
+                    artist.write(create(artist, number))
+                async with asyncio.timeout(SECONDS * 3):
+                    while not made.lanes.are_full:
+                        await asyncio.sleep(0.01)
+                await asyncio.sleep(0.3)
+                assert len(made.writer.batch.changes) <= MAX_CHANGES
+                assert made.lanes.waiting <= MAX_WAITING + 500
+            async with asyncio.timeout(SECONDS * 3):
+                while await there.value("select count(*) from tracks") < count:
+                    await asyncio.sleep(0.05)
+            await there.settled(made)
+            assert not {verdict for _, verdict, _ in made.metrics.frames} & {"resync", "invalid"}
+        assert await there.value("select sum(tracks) from actor_counts") == count
+
+
+async def test_while_the_directory_is_down_messages_are_kept_and_others_go_on(database_url: str) -> None:
+    async with world(database_url) as there:
+        known, new = there.pds.create_account("known"), there.pds.create_account("new")
+        async with there.ingesting() as made:
+            await there.followed(made)
+            known.write(create(known, 1))
+            await there.settled(made)
+            there.directory.down = True
+            for number in range(3):
+                new.write(create(new, number))
+            known.write(create(known, 2))
+            await there.until("select count(*) = 3 from held_frames")
+            assert len(await there.uris()) == 2
+            there.directory.down = False
+            made.signers.purge(new.did)
+            await there.connection.execute("update jobs set due_at = now()")
+            await there.settled(made)
+        assert len(await there.uris()) == 5
+        assert await there.value("select count(*) from repos where status = 'synchronized'") == 2
+
+
+async def test_what_was_kept_is_judged_after_a_restart(database_url: str) -> None:
+    async with world(database_url) as there:
+        new = there.pds.create_account("new")
+        async with there.ingesting() as made:
+            await there.followed(made)
+            there.directory.down = True
+            for number in range(3):
+                new.write(create(new, number))
+            await there.until("select count(*) = 3 from held_frames")
+        there.directory.down = False
+        async with there.ingesting() as made:
+            await there.settled(made)
+        assert len(await there.uris()) == 3
+        assert await there.value("select count(*) from held_frames") == 0
+
+
+async def test_a_new_key_is_looked_up_when_the_old_one_fails(database_url: str) -> None:
+    async with world(database_url) as there:
+        artist = there.pds.create_account("artist")
+        async with there.ingesting() as made:
+            await there.followed(made)
+            artist.write(create(artist, 1))
+            await there.settled(made)
+            # The word of it (#identity) does not reach us.
+            artist.repo.key = SigningKey.from_seed("a new key", P256)
+            there.directory.register(artist.repo)
+            artist.write(create(artist, 2))
+            await there.settled(made)
+        assert len(await there.uris()) == 2
+        assert await there.value("select count(*) from dead_letters") == 0
+
+
+async def test_a_chain_that_broke_is_fetched(database_url: str) -> None:
+    async with world(database_url) as there:
+        artist = there.pds.create_account("artist")
+        async with there.ingesting() as made:
+            await there.followed(made)
+            artist.write(create(artist, 1))
+            await there.settled(made)
+            artist.repo.commit([create(artist, 2)])  # never sent
+            artist.write(create(artist, 3))
+            await there.settled(made)
+            assert made.metrics.frames["#commit", "resync", "prev_data_breaks_chain"] == 1
+        assert len(await there.uris()) == 3
+        assert await there.value("select proven_by from repos") == "fetch"
+
+
+async def test_too_much_kept_is_let_go_and_fetched_once_more(database_url: str) -> None:
+    async with world(database_url) as there:
+        artist = there.pds.create_account("artist")
+        artist.write(create(artist, 0))
+        async with there.ingesting() as made:
+            await there.settled(made)
+            there.pds.refuses = {"com.atproto.sync.getRepo"}
+            artist.repo.commit([create(artist, 1)])  # never sent
+            count = ingester.effects.MAX_HELD + 20
+            for number in range(count):
+                artist.write(create(artist, number + 10))
+            await there.until("select reason = 'held_overflow' from repos")
+            await there.until("select count(*) < 100 from held_frames")
+            there.pds.refuses = set()
+            await there.connection.execute("update jobs set due_at = now()")
+            await there.settled(made)
+        assert len(await there.uris()) == count + 2
+        assert await there.value("select tracks from actor_counts") == count + 2

@@ -1,0 +1,30 @@
+"""The ingester's metrics, read back by Prometheus' own parser."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from ingester.metrics import Metrics
+
+
+def test_everything_that_was_counted_is_in_the_text() -> None:
+    metrics = Metrics()
+    metrics.frames["#commit", "invalid", "bad_signature"] += 3
+    metrics.records["fm.plyr.track", "rejected"] += 2
+    metrics.connects['wss://relay"quoted'] += 1
+    metrics.off_topic = 7
+    for seconds in (0.001, 0.03, 100.0):
+        metrics.visible.observe(seconds)
+    families = {f.name: f for f in text_string_to_metric_families(metrics.render({"plyr_held_frames": 4}))}
+    samples = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in families.values()
+        for sample in family.samples
+    }
+    assert samples["plyr_frames_total", "#commit", "bad_signature", "invalid"] == 3
+    assert samples["plyr_frames_total", "any", "off_topic", "pass"] == 7
+    assert samples["plyr_record_versions_total", "fm.plyr.track", "rejected"] == 2
+    assert samples["plyr_connects_total", 'wss://relay"quoted'] == 1
+    assert samples["plyr_held_frames",] == 4
+    assert samples["plyr_write_to_visible_seconds_count",] == 3
+    assert samples["plyr_write_to_visible_seconds_bucket", "0.04"] == 2
+    assert samples["plyr_write_to_visible_seconds_bucket", "+Inf"] == 3
+    assert samples["plyr_write_to_visible_seconds_sum",] == 100.031
