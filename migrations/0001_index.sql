@@ -229,6 +229,7 @@ create table dead_letters (
     frame bytea,                                -- null where it was too large to keep
     received_at timestamptz not null
 );
+create index dead_letters_of_did on dead_letters (did, id) where did is not null;
 
 -- A job is a row, written in the transaction that wants it; at most one of a kind for a subject. Whoever does it deletes
 -- the row only if `wanted` is still what it was: what was asked for meanwhile is done again.

@@ -89,6 +89,29 @@ def parse_document(did: str, document: object, *, dev: bool = False) -> DidDocum
     )
 
 
+def render_document(document: DidDocument) -> dict[str, object]:
+    """The JSON of the plainest DID document that `parse_document` reads as this one, its faults apart."""
+    keys = ((SIGNING_KEY, document.signing_key), (LABEL_KEY, document.label_key))
+    return {
+        "id": document.did,
+        "alsoKnownAs": [f"at://{document.handle}"] if document.handle else [],
+        "verificationMethod": [
+            {
+                "id": document.did + fragment,
+                "type": "Multikey",
+                "controller": document.did,
+                "publicKeyMultibase": key.multikey(),
+            }
+            for fragment, key in keys
+            if key is not None
+        ],
+        "service": [
+            {"id": service.fragment, "type": service.type, "serviceEndpoint": service.endpoint}
+            for service in document.services
+        ],
+    }
+
+
 def identity_at(did: str, log: object, when: datetime, *, dev: bool = False) -> DidDocument | None:
     """What the document of a did:plc said at `when` (aware), by its audit log; None where it was a tombstone.
 

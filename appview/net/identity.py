@@ -1,13 +1,15 @@
 """Who a DID is: its document, from the PLC directory or its own host, and the handle that agrees with it both ways.
 
-Everything is kept in memory and shared between callers; `purge` is what an `#identity` event does, `refresh` what a
-signature that does not verify may do, within limits (ID-30 to ID-32).
+Everything is kept in memory and shared between callers, documents also in a store when one is given; `purge` is what
+an `#identity` event does, `refresh` what a signature that does not verify may do, within limits (ID-30 to ID-32).
 """
 
 import re
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Final, Literal
 
 import orjson
@@ -32,6 +34,7 @@ from appview.net.handles import HandleResolver
 from appview.net.http import HttpClient
 from appview.net.lookup import Dns
 from appview.net.policy import parse_url
+from appview.net.store import DocumentStore, StoredDocuments
 from lexicons.formats import is_did, is_handle
 
 HandleCheck = Literal["verified", "none_claimed", "mismatch", "unchecked"]
@@ -39,6 +42,7 @@ HandleCheck = Literal["verified", "none_claimed", "mismatch", "unchecked"]
 
 _MAX_DOCUMENT: Final = 64 * 1024
 _MAX_LOG: Final = 4 * 1024 * 1024
+_PRELOAD: Final = 500
 _is_plc = re.compile(r"did:plc:[a-z2-7]{24}").fullmatch
 _match_local_web = re.compile(r"did:web:localhost(?:%3A([0-9]{1,5}))?").fullmatch
 
@@ -73,7 +77,8 @@ class IdentityResolver:
     """DIDs and handles, resolved and remembered.
 
     `http` asks the hosts that strangers name. `plc_http`, when given, asks the directory, so that strangers' slow
-    hosts cannot use up its connections. Raises Refused at once when the policy forbids `plc_url`.
+    hosts cannot use up its connections. `store`, when given, is asked for a document before the directory is, so that
+    a process that starts anew asks for no more than is old. Raises Refused at once when the policy forbids `plc_url`.
     """
 
     def __init__(
@@ -85,17 +90,36 @@ class IdentityResolver:
         plc_http: HttpClient | None = None,
         clock: Clock = time.time,
         size: int = 50_000,
+        store: DocumentStore | None = None,
     ) -> None:
         self._http = http
         self._plc_http = plc_http or http
         self._plc_url = plc_url.rstrip("/")
         self._plc_http.policy.vet(parse_url(plc_url))
         self._dev = http.policy.dev
-        self._documents = FetchCache(self._fetch_document, size=size, clock=clock)
+        self._clock = clock
+        self._size = size
+        self._stored = StoredDocuments(store, dev=self._dev, clock=clock) if store is not None else None
+        self._documents = FetchCache(self._fetch_document, size=size, clock=clock, store=self._stored)
         self._handles = FetchCache(HandleResolver(http, dns).resolve, size=size, clock=clock)
         self._logs = FetchCache(self._fetch_log, size=256, clock=clock)
         self._refreshes_of_did = RateLimit(1, 60, clock=clock)
         self._refreshes_of_host = RateLimit(60, 60, clock=clock)
+
+    async def preload(self, dids: Iterable[str]) -> int:
+        """Take what the store has of `dids`, and is not too old, into memory, as far as there is room.
+
+        Returns how many documents that were.
+        """
+        if self._stored is None:
+            return 0
+        loaded, oldest = 0, self._clock() - MAX_AGE
+        for chunk in _chunks(islice(dids, self._size), _PRELOAD):
+            for did, (document, at) in (await self._stored.load_many(chunk)).items():
+                if at > oldest:
+                    self._documents.put(did, document, at)
+                    loaded += 1
+        return loaded
 
     async def document(self, did: str, *, max_age: float = MAX_AGE) -> DidDocument:
         """The document of `did`, at most `max_age` seconds old; its handle is only claimed. Raises IdentityError.
@@ -154,9 +178,11 @@ class IdentityResolver:
         return document
 
     async def aclose(self) -> None:
-        """Cancel what is being fetched. The clients are their owner's to close."""
+        """Cancel what is being fetched and write what the store has not. The clients are their owner's to close."""
         for cache in (self._documents, self._handles, self._logs):
             await cache.aclose()
+        if self._stored is not None:
+            await self._stored.aclose()
 
     async def _check_handle(self, document: DidDocument, max_age: float) -> HandleCheck:
         if document.handle is None:
@@ -197,6 +223,12 @@ class IdentityResolver:
         if not is_handle(host) or self._http.policy.names_special(host):
             raise Unsupported("a did:web is not a plain host name, or is under a name that is never resolved")
         return f"https://{host}/.well-known/did.json"
+
+
+def _chunks(dids: Iterable[str], size: int) -> Iterator[list[str]]:
+    left = iter(dids)
+    while chunk := list(islice(left, size)):
+        yield chunk
 
 
 async def _fetch_json(http: HttpClient, did: str, url: str, max_bytes: int) -> object:

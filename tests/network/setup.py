@@ -1,4 +1,4 @@
-"""Installs the test network's servers: the locked npm packages, and Arroba in an environment of its own.
+"""Installs the test network's servers, the locked npm packages and Arroba in an environment of its own, and a browser.
 
 `python -m tests.network.setup` installs what the locks ask for and is done at once when they have not changed.
 Node itself comes with the development dependencies; what a machine must bring is a C++ compiler and make.
@@ -38,6 +38,9 @@ ARROBA_HOME = CACHE / "arroba-venv"
 ARROBA_PYTHON = ARROBA_HOME / "bin" / "python"
 ARROBA_RUNTIME = str(Path(sys.executable).resolve())
 ARROBA_LOCK = HERE / "arroba.lock"
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER_TRIED = CACHE / "chromium-tried"
 
 
 class SetupError(Exception):
@@ -85,10 +88,28 @@ def install_arroba() -> None:
     _stamp(ARROBA_HOME, ARROBA_LOCK, ARROBA_RUNTIME)
 
 
+def find_browser() -> str | None:
+    """The Chromium of this machine, that the tests of our page look with; None when there is none."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def install_browser() -> None:
+    """Install Chromium; SetupError when that fails. As it may take a minute to fail, it is tried once."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise SetupError("there is none, and only root can install it (on Debian: sudo apt-get install chromium).")
+    if BROWSER_TRIED.exists():
+        raise SetupError(f"there is none, and it could not be installed before; remove {BROWSER_TRIED} to try again.")
+    BROWSER_TRIED.touch()
+    with _step("installing Chromium"):
+        _run(["apt-get", "update", "-qq"])
+        _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"])
+    BROWSER_TRIED.unlink()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Install what is missing; the exit code: 0 when the network can start, 1 when it cannot.
 
-    Arroba is worth a warning only: it is a second opinion, and the tests that ask for it say that they skip.
+    Arroba and the browser are worth a warning only: the tests that ask for them say that they skip.
     """
     argparse.ArgumentParser(prog=COMMAND, description=__doc__).parse_args(arguments)
     with _one_at_a_time():
@@ -103,6 +124,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 install_arroba()
         except SetupError as error:
             _say(f"Going on without Arroba: {error}")
+        try:
+            if find_browser() is None:
+                install_browser()
+        except SetupError as error:
+            _say(f"Going on without Chromium: {error}")
     return 0
 
 

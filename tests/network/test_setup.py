@@ -1,5 +1,6 @@
 """The installation: done when the lock says so, and told in a sentence when it cannot be."""
 
+import os
 import subprocess
 import sys
 import time
@@ -39,6 +40,28 @@ def test_a_missing_compiler_is_said_plainly(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(setup.SetupError, match=r"there is no g\+\+ and no make: install a C"):
         setup._require_compiler()
+
+
+def test_a_missing_browser_is_said_plainly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert setup.find_browser() is None
+    with pytest.raises(setup.SetupError, match=r"there is none, and only root can install it"):
+        setup.install_browser()
+
+
+def test_a_browser_that_could_not_be_installed_is_not_tried_each_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    failing = tmp_path / "apt-get"
+    failing.write_text("#!/bin/sh\nexit 100\n")
+    failing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr(setup, "BROWSER_TRIED", tmp_path / "tried")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(setup.SetupError, match=r"apt-get update -qq failed with code 100"):
+        setup.install_browser()
+    with pytest.raises(setup.SetupError, match=r"could not be installed before; remove .* to try again"):
+        setup.install_browser()
 
 
 def test_locks_name_no_registry() -> None:

@@ -31,7 +31,7 @@ async def load_lists(connection: Connection, uris: Sequence[str]) -> LoadedLists
         select lists.name, lists.list_type, lists.inherited, lists.item_count, {COLUMNS}
         from unnest($1::text[]) as asked (uri)
         join lists on lists.uri = asked.uri join records on records.uri = lists.uri
-        where true
+        where {visible("lists.did")}
         """,  # noqa: S608 - names of our own
         uris,
     )

@@ -9,6 +9,7 @@ from appview.net.http import HttpClient, Limits
 from appview.net.identity import IdentityResolver
 from appview.net.lookup import Dns
 from appview.net.policy import HostMap, Policy
+from appview.net.store import DocumentStore
 from tests.appview.net.servers import NameServer, Page, Site, name_server, site
 
 ALICE = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
@@ -33,11 +34,18 @@ def document(did: str, *, handle: str | None = "alice.test", key: str = KEY, pds
 class World:
     """A directory at plc.test, hosts of `*.test`, a name server, and a clock that stands still."""
 
-    def __init__(self, hosts: Site, names: NameServer) -> None:
+    def __init__(self, hosts: Site, names: NameServer, http: HttpClient, dns: Dns) -> None:
         self.hosts = hosts
         self.names = names
         self.now = 1_000_000.0
-        self.resolver: IdentityResolver
+        self._http = http
+        self._dns = dns
+        self.resolver = self.another_resolver()
+
+    def another_resolver(self, store: DocumentStore | None = None) -> IdentityResolver:
+        return IdentityResolver(
+            self._http, self._dns, plc_url="https://plc.test/", clock=lambda: self.now, size=50, store=store
+        )
 
     def publish(self, did: str, said: Page) -> None:
         self.hosts.pages["plc.test", f"/{did}"] = said
@@ -52,10 +60,9 @@ class World:
 @asynccontextmanager
 async def identity_world() -> AsyncIterator[World]:
     async with name_server({}) as names, site() as hosts:
-        here = World(hosts, names)
         dns = Dns(names.address, lifetime=0.2)
         policy = Policy.development(HostMap.parse(f"*.test=127.0.0.1:{hosts.port}"))
         async with HttpClient(policy, lookup=dns.addresses, limits=Limits(connect=1, read=1)) as http:
-            here.resolver = IdentityResolver(http, dns, plc_url="https://plc.test/", clock=lambda: here.now, size=50)
+            here = World(hosts, names, http, dns)
             yield here
             await here.resolver.aclose()

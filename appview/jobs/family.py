@@ -1,0 +1,99 @@
+"""What every family of jobs is made of, and how one job is done, whichever it is."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from appview.config import Config
+from appview.db import Connection, Pool, create_pool
+from appview.index.documents import PostgresDocuments
+from appview.jobs.rows import Job, back_off, done, failed, find
+from appview.net.http import HttpClient
+from appview.net.identity import IdentityResolver
+from appview.net.lookup import Dns
+from appview.net.policy import Policy
+
+JOB_SECONDS: Final = 60.0
+"""For one job."""
+
+_log = logging.getLogger(__name__)
+
+
+class TryLater(Exception):
+    """A job could not be done now; the message is the reason. `retry_after` in seconds, if somebody named it."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What jobs work with, open as long as the worker runs."""
+
+    pool: Pool
+    identities: IdentityResolver
+
+
+class Family(NamedTuple):
+    """The jobs of one kind."""
+
+    kind: str
+    actor: str
+    """The name of the actor, which is given the subject alone."""
+    work: Callable[[Tools, Job], Awaitable[None]]
+    """Does one; may be done again, or twice at a time, with the same outcome. Raises TryLater."""
+    recur: Callable[[Connection], Awaitable[None]] | None = None
+    """Called every minute, to want what the calendar asks for."""
+
+
+@asynccontextmanager
+async def open_tools(config: Config) -> AsyncIterator[Tools]:
+    """The tools that `config`, which names a database, describes. Raises Refused when the directory's URL is none."""
+    dns = Dns()
+    async with (
+        await create_pool(config.database_url or "", lazy=True) as pool,
+        HttpClient(config.policy(), lookup=dns.addresses) as http,
+        HttpClient(Policy.trusting(config.plc_url), lookup=dns.addresses) as plc_http,
+    ):
+        identities = IdentityResolver(
+            http, dns, plc_url=config.plc_url, plc_http=plc_http, store=PostgresDocuments(pool)
+        )
+        try:
+            yield Tools(pool, identities)
+        finally:
+            await identities.aclose()
+
+
+async def perform(tools: Tools, family: Family, subject: str) -> None:
+    """Do the job of `subject`, if anybody still wants it, and keep its row in step."""
+    async with tools.pool.acquire() as connection:
+        job = await find(connection, family.kind, subject)
+    if job is None:
+        return  # The message came twice.
+    begun = time.monotonic()
+    try:
+        async with asyncio.timeout(JOB_SECONDS):
+            await family.work(tools, job)
+    except (TryLater, TimeoutError) as error:
+        reason = str(error) or f"it was not done within {JOB_SECONDS:.0f} s"
+        wait = max(back_off(job.attempts), getattr(error, "retry_after", None) or 0.0)
+        async with tools.pool.acquire() as connection:
+            await failed(connection, job, reason, retry_in=wait)
+        _log.warning("%s of %s failed, to be tried again in %.0f s: %s", job.kind, subject, wait, reason)
+    else:
+        async with tools.pool.acquire() as connection:
+            await done(connection, job)
+        _log.debug("%s of %s: done in %.2f s", job.kind, subject, time.monotonic() - begun)
+
+
+async def give_back(tools: Tools, family: Family, subject: str) -> None:
+    """Let another worker do the job at once."""
+    async with tools.pool.acquire() as connection:
+        job = await find(connection, family.kind, subject)
+        if job is not None:
+            await failed(connection, job, "the worker was stopped", retry_in=0.0)

@@ -1,0 +1,174 @@
+"""Jobs as rows: wanted in the transaction that needs them, taken under a lease, gone only when done.
+
+There is at most one row of a kind for a subject. Wanting it again while it is being done counts `wanted` up, and then
+`done` leaves the row for another round. A taker that dies loses nothing: its lease runs out and the job is due again.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from appview.db import Connection
+
+CHANNEL: Final = "jobs"
+"""Where Postgres notifies, with the kind as payload, once a transaction that wants jobs is committed."""
+LEASE: Final = 300.0
+"""Seconds after which a job that was taken, and neither done nor failed, is due again."""
+MAX_ERROR: Final = 500
+"""Characters kept of the reason of a failure."""
+
+
+class Job(NamedTuple):
+    """A job as it was when it was read."""
+
+    kind: str
+    subject: str
+    """A DID."""
+    wanted: int
+    """How often it was asked for; what `done` compares."""
+    attempts: int
+    """How often it was taken, this time included."""
+    note: str | None
+    """Why it was last wanted."""
+
+
+_COLUMNS: Final = "kind, subject, wanted, attempts, note"
+
+
+async def want(
+    connection: Connection, kind: str, subjects: Iterable[str], *, note: str | None = None, delay: float = 0.0
+) -> None:
+    """Ask for the job `kind` of every subject, in `delay` seconds at the latest, and wake those who wait for it.
+
+    A job that is being done is done once more after that; otherwise the earlier time holds. Any number of subjects,
+    repeated or not; rows are locked in key order, so that two callers cannot deadlock.
+    """
+    keys = sorted(set(subjects))
+    if not keys:
+        return
+    await connection.execute(
+        """
+        with wanted as (
+            insert into jobs (kind, subject, note, due_at)
+            select $1, subject, $3, now() + make_interval(secs => $4)
+            from unnest($2::text[]) with ordinality as key (subject, place) order by place
+            on conflict (kind, subject) do update set
+                wanted = jobs.wanted + 1,
+                note = coalesce(excluded.note, jobs.note),
+                due_at = case when jobs.leased then jobs.due_at else least(jobs.due_at, excluded.due_at) end
+            returning 1
+        )
+        select pg_notify($5, $1) from (select count(*) from wanted) as rows
+        """,
+        kind,
+        keys,
+        note,
+        delay,
+        CHANNEL,
+    )
+
+
+async def due(connection: Connection, kind: str, limit: int) -> list[Job]:
+    """The jobs of `kind` that are due, the longest overdue first. Nothing is claimed."""
+    rows = await connection.fetch(
+        f"select {_COLUMNS} from jobs where kind = $1 and due_at <= now() order by due_at limit $2",  # noqa: S608 - a constant
+        kind,
+        limit,
+    )
+    return [Job(*row) for row in rows]
+
+
+async def find(connection: Connection, kind: str, subject: str) -> Job | None:
+    """The job, due or not; None when nobody wants it any more."""
+    row = await connection.fetchrow(
+        f"select {_COLUMNS} from jobs where kind = $1 and subject = $2",  # noqa: S608 - a constant
+        kind,
+        subject,
+    )
+    return Job(*row) if row else None
+
+
+async def take(connection: Connection, kind: str, limit: int, *, lease: float = LEASE) -> list[Job]:
+    """Claim at most `limit` jobs that are due, the longest overdue first, for `lease` seconds.
+
+    Takers at the same time never wait for each other and never share a job.
+    """
+    rows = await connection.fetch(
+        """
+        with due as materialized (
+            select kind, subject from jobs where kind = $1 and due_at <= now()
+            order by due_at limit $2 for update skip locked
+        )
+        update jobs set due_at = now() + make_interval(secs => $3), leased = true, attempts = attempts + 1
+        from due where jobs.kind = due.kind and jobs.subject = due.subject
+        returning jobs.kind, jobs.subject, jobs.wanted, jobs.attempts, jobs.note
+        """,
+        kind,
+        limit,
+        lease,
+    )
+    return [Job(*row) for row in rows]
+
+
+async def done(connection: Connection, job: Job) -> bool:
+    """The job is done: its row goes and True is returned; or it was wanted again meanwhile, and is due at once."""
+    gone = await connection.execute(
+        "delete from jobs where kind = $1 and subject = $2 and wanted = $3", job.kind, job.subject, job.wanted
+    )
+    if gone == "DELETE 1":
+        return True
+    await connection.execute(
+        """
+        with again as (
+            update jobs set due_at = now(), leased = false, attempts = 0, error = null
+            where kind = $1 and subject = $2 and attempts = $3
+            returning 1
+        )
+        select pg_notify($4, $1) from again
+        """,
+        job.kind,
+        job.subject,
+        job.attempts,
+        CHANNEL,
+    )
+    return False
+
+
+async def failed(connection: Connection, job: Job, error: str, *, retry_in: float) -> None:
+    """The job could not be done for the reason `error`; it is due again in `retry_in` seconds.
+
+    Does nothing when the lease ran out and the job was taken by another, or was done meanwhile.
+    """
+    await connection.execute(
+        """
+        update jobs set due_at = now() + make_interval(secs => $4), leased = false, error = $5
+        where kind = $1 and subject = $2 and attempts = $3
+        """,
+        job.kind,
+        job.subject,
+        job.attempts,
+        retry_in,
+        error.replace("\0", "")[:MAX_ERROR],
+    )
+
+
+def back_off(attempts: int, *, base: float = 5.0, cap: float = 3600.0) -> float:
+    """Seconds to wait after the failure number `attempts`: anywhere up to `base` doubled each time, at most `cap`.
+
+    The whole range is drawn from, so that what failed together does not come back together.
+    """
+    ceiling = min(cap, base * 2.0 ** min(attempts - 1, 30))
+    return random.uniform(0.0, ceiling)  # noqa: S311 - spreads load, guards nothing
+
+
+async def next_due(connection: Connection, kinds: Sequence[str]) -> float | None:
+    """Seconds until the first job of `kinds` is due, by the database's clock; None when there is none."""
+    seconds: float | None = await connection.fetchval(
+        """
+        select min(greatest(0.0, extract(epoch from first.due_at - now())))::float8
+        from unnest($1::text[]) as wanted (kind),
+            lateral (select due_at from jobs where jobs.kind = wanted.kind order by due_at limit 1) as first
+        """,
+        list(kinds),
+    )
+    return seconds
