@@ -15,7 +15,10 @@ except ImportError:
     mypycify = None
 
 COMPILED = [
+    "lexicons/checks.py",
+    "lexicons/data.py",
     "lexicons/drisl.py",
+    "lexicons/formats.py",
     "lexicons/frames.py",
     "lexicons/varint.py",
     "ingester/events.py",

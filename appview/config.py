@@ -156,7 +156,7 @@ class Config:
     """Origins, of relays or of PDSes, in any of the four schemes."""
     plc_url: Annotated[str, Setting("PLYR_PLC_URL", _web, "https://plc.directory")]
     discovery_url: Annotated[str | None, Setting("PLYR_DISCOVERY_URL", _origin)]
-    """Who lists repositories; None: the first relay."""
+    """Who lists repositories; None: each of the upstreams."""
     namespace: Annotated[str, Setting("PLYR_NAMESPACE", _namespace, "fm.plyr")]
     bind: Annotated[Bind, Setting("PLYR_BIND", _bind, Bind("127.0.0.1", 8080))]
     public_url: Annotated[str, Setting("PLYR_PUBLIC_URL", _origin, derive=_local_origin)]

@@ -163,7 +163,7 @@ def blob_check(schema: Schema, *, raw_only: bool, legacy: bool) -> Check:
         kind, ref, size, mime = value.get("$type"), value.get("ref"), value.get("size"), value.get("mimeType")
         if legacy and kind is None and type(value.get("cid")) is str:
             return None if type(mime) is str and mime else gather(None, "mimeType", [_NO_MIME_TYPE])
-        found = None
+        found: Found = None
         if kind != "blob":
             found = gather(found, "$type", [_MISSING if kind is None else Violation((), "$type", "is not blob")])
         if type(ref) is not CID:

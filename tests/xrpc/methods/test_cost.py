@@ -95,7 +95,7 @@ _FILL: Final = f"""
         select replace(track, '.track/', '.list/'), position, track from made, generate_series(0, 1) as position;
     insert into list_items (list, position, subject)
         select '{LIST}', 100 + n, track from made where n < 100;
-"""  # noqa: S608 - numbers of our own
+"""
 
 
 _READ: Final = "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int from pg_stat_xact_user_tables"
