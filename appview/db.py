@@ -37,6 +37,16 @@ _TABLE: Final = """
         applied_at timestamptz not null default now()
     )
 """
+AWAY: Final = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a rollback, asked of a connection that broke in the middle of a statement
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # the server stops, starts, or gave up on a statement
+    asyncpg.InsufficientResourcesError,  # no disk, no memory, no connections
+)
+"""What is raised when the database is not there or breaks off, whatever was asked of it: it may be asked again."""
+
 _is_migration = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql").fullmatch
 _T = TypeVar("_T")
 

@@ -5,9 +5,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import asyncpg
-
-from appview.db import Connection, Pool
+from appview.db import AWAY, Connection, Pool
 from appview.jobs import rows as jobs
 from appview.net.http import HttpClient
 from ingester.hosts import HostError, NotServed, Page, collections_of, list_by_collection, list_repos
@@ -41,7 +39,7 @@ class Discovery:
             except HostError as error:
                 log.warning("%s cannot be asked which repositories there are: %s", source, error)
                 await asyncio.sleep(AGAIN_SECONDS if isinstance(error, NotServed) else RETRY_SECONDS)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except AWAY as error:
                 log.warning("discovery at %s broke off: %s", source, error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:

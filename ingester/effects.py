@@ -115,6 +115,8 @@ class Effects:
 
     def _apply(self, event: CommitEvent | SyncEvent, state: RepoState | None, decision: Apply) -> None:
         did, head, now = event.did, decision.head, datetime.now(UTC)
+        if did not in self.states.tracked and not self._makes_tracked(decision.records):
+            return  # it came behind a message that would have, and was refused
         for deviation in decision.deviations:
             self.metrics.deviations[deviation] += 1
         self.take_in(did, head.rev, decision.records)
@@ -122,12 +124,17 @@ class Effects:
             self.states.tracked.add(did)
             self.writer.batch.seen.add(did)
             self.writer.batch.want("identity", did, "first_seen")
+            # By another upstream its host may have said already that it is gone, when that was no concern of ours.
+            self.writer.batch.want("status", did, "first_seen")
         if decision.reason == "first_seen":
             chain = Chain(did, "in_progress", None, None, None, head.rev, decision.reason, "live", now)
             self.writer.batch.want("fetch", did, decision.reason)
         else:
             chain = Chain(did, "synchronized", head.rev, head.data, head.commit, None, decision.reason, "live", now)
         self.stand(chain, state)
+
+    def _makes_tracked(self, records: tuple[Record, ...]) -> bool:
+        return any(op.collection in self.types and self.types[op.collection].signal for op, _ in records)
 
     def _resync(self, did: str, state: RepoState | None, head: Head, reason: str) -> None:
         rev, data = (None, None) if state is None else (state.rev, state.data)
@@ -183,6 +190,10 @@ class Effects:
     def _ask(self, event: Event) -> None:
         """What an #identity or #account event says is hearsay: it makes us ask."""
         batch = self.writer.batch
+        if isinstance(event, IdentityEvent | AccountEvent) and not (
+            event.did in self.states.tracked or self.held[event.did]
+        ):
+            return  # it came behind a message that was refused
         if isinstance(event, IdentityEvent):
             batch.want("identity", event.did, "identity_event")
         elif isinstance(event, AccountEvent):

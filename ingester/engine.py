@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from appview.config import Config
-from appview.db import Pool, create_pool
+from appview.db import AWAY, Pool, create_pool
 from appview.index import repos
 from appview.index.documents import PostgresDocuments
 from appview.index.records import record_types
 from appview.index.tolerance import Judge
+from appview.jobs import rows as jobs
 from appview.jobs.rows import Job
 from appview.net.http import HttpClient
 from appview.net.identity import IdentityResolver
@@ -39,6 +40,19 @@ STATUS_SECONDS: Final = 1.0
 _JOB_COUNT_SECONDS: Final = 5.0
 
 log = logging.getLogger("plyr.ingester")
+
+
+class Followed:
+    """The DIDs of which every message counts: those tracked, and those of which a first message is still being judged.
+
+    What was passed by meanwhile would be missing once that message has made its repository one of ours.
+    """
+
+    def __init__(self, *sets: Container[str]) -> None:
+        self._sets = sets
+
+    def __contains__(self, did: object) -> bool:
+        return any(did in some for some in self._sets)
 
 
 class Engine:
@@ -71,7 +85,7 @@ class Engine:
         self.fetcher = Fetcher(pool, http, identities, self.lanes, self.effects)
         accounts = Accounts(http, identities, self.lanes, self.effects)
         self.discovery = Discovery(pool, asked, signal)
-        scope = Scope(self.states.tracked, frozenset(signal))
+        scope = Scope(Followed(self.states.tracked, self.lanes, self.effects.held), frozenset(signal))
         self.upstreams = [
             Upstream(stream, scope, self.lanes, self.effects, self.metrics, self._discover)
             for stream in self.streams.values()
@@ -103,6 +117,8 @@ class Engine:
             async with connection.transaction():
                 async for row in connection.cursor("select did from repos", prefetch=10_000):
                     self.states.tracked.add(row["did"])
+            # Whoever had taken them is gone: the shard is ours alone.
+            await jobs.release(connection, list(self.workers))
             await repos.resume(connection)
             held = await connection.fetch("select did, count(*) from held_frames group by did")
             unfinished = await connection.fetch("select distinct source from discoveries where finished_at is null")
@@ -229,7 +245,7 @@ class Engine:
     async def _count_jobs(self) -> None:
         try:
             rows = await self._pool.fetch("select kind, count(*) from jobs group by kind")
-        except OSError as error:
+        except AWAY as error:
             log.warning("jobs cannot be counted: %s", error)
         else:
             self._job_counts = {row["kind"]: row["count"] for row in rows}

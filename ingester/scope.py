@@ -1,5 +1,6 @@
 """What concerns us: the one cheap look that decides whether a frame is worth proving. Pure."""
 
+from collections.abc import Container
 from collections.abc import Set as AbstractSet
 
 from lexicons.frames import ERROR, Frame
@@ -13,7 +14,7 @@ class Scope:
     Both sets are looked at, never copied: what their owner adds counts from the next frame on.
     """
 
-    def __init__(self, tracked: AbstractSet[str], signal: AbstractSet[str]) -> None:
+    def __init__(self, tracked: Container[str], signal: AbstractSet[str]) -> None:
         self._tracked = tracked
         self._signal = signal
 

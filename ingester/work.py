@@ -5,9 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import asyncpg
-
-from appview.db import Pool
+from appview.db import AWAY, Pool
 from appview.jobs import rows
 from appview.jobs.rows import Job
 from appview.net.errors import CouldNotCheck, IdentityError
@@ -71,7 +69,7 @@ class Worker:
         try:
             async with self._pool.acquire() as connection:
                 return await rows.take(connection, self.kind, limit)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except AWAY as error:
             log.warning("no %s jobs can be taken: %s", self.kind, error)
             return []
 
@@ -86,7 +84,7 @@ class Worker:
             log.warning("%s of %s failed, again in %.0f s: %s", self.kind, job.subject, wait, error)
             await self._settle(rows.failed, job, str(error), retry_in=wait)
             self._metrics.fetches[_outcome(error)] += self.kind == "fetch"
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        except AWAY as error:
             # The lease runs out by itself; the database could not be told anything now.
             log.warning("%s of %s broke off: %s", self.kind, job.subject, error)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import asyncpg
 
-from appview.db import Connection, DatabaseError, connect
+from appview.db import AWAY, Connection, DatabaseError, connect
 from appview.index import actors, repos
 from appview.index.apply import apply
 from appview.index.lock import index_lock
@@ -32,15 +32,8 @@ DEAD_LETTERS: Final = 10_000
 RETRY_SECONDS: Final = 0.5
 _SHARD_LOCK: Final = 0x706C_7973
 
-_MAY_PASS: Final = (
-    OSError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # the server stops, starts, or gave up on a statement
-    asyncpg.TransactionRollbackError,  # deadlocks
-    asyncpg.InsufficientResourcesError,  # no disk, no memory, no connections
-)
-"""What goes wrong around a transaction and not because of what is in it."""
+_MAY_PASS: Final = (*AWAY, asyncpg.TransactionRollbackError)
+"""What goes wrong around a transaction (deadlocks too) and not because of what is in it."""
 
 log = logging.getLogger("plyr.writer")
 
@@ -115,7 +108,7 @@ class Writer:
                     self._connection = connection
                     return
                 await connection.close()
-            except (DatabaseError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (DatabaseError, asyncpg.PostgresError, *AWAY) as error:
                 reason = f"waiting for the database: {error}"
             else:
                 reason = f"another ingester holds shard {self._shard}; standing by"

@@ -81,38 +81,23 @@ def _coalesce(changes: Iterable[Change]) -> dict[str, _Latest]:
     return latest
 
 
+def _row(change: Change, now: datetime) -> tuple[object, ...]:
+    uri, did, collection, rkey, rev, cid, block, judgement, proven_by = change
+    if judgement is None:
+        return uri, did, collection, rev, cid, block, None, None, None, proven_by
+    deviations = None
+    if judgement.deviations:
+        # Within an array of jsonb, a bare list would be taken for another dimension.
+        deviations = orjson.Fragment(orjson.dumps([deviation.as_json() for deviation in judgement.deviations]))
+    at = sort_at(rkey, judgement.value, now)
+    return uri, did, collection, rev, cid, block, judgement.verdict, deviations, at, proven_by
+
+
 async def _upsert(
     connection: Connection, latest: Mapping[str, _Latest], now: datetime
 ) -> dict[str, list[tuple[str, datetime, bool]]]:
     """Write the records; by collection, those that moved: uri, sort_at, and whether nothing was held of it before."""
-    columns: tuple[list[object], ...] = tuple([] for _ in range(10))
-    for uri in sorted(latest):
-        change = latest[uri].change
-        judgement = change.judgement
-        deviations = None
-        value = None
-        if judgement is not None:
-            value = judgement.value
-            if judgement.deviations:
-                # Within an array of jsonb, a bare list would be taken for another dimension.
-                deviations = orjson.Fragment(orjson.dumps([deviation.as_json() for deviation in judgement.deviations]))
-        for column, cell in zip(
-            columns,
-            (
-                uri,
-                change.did,
-                change.collection,
-                change.rev,
-                change.cid,
-                change.block,
-                None if judgement is None else judgement.verdict,
-                deviations,
-                None if judgement is None else sort_at(change.rkey, value, now),
-                change.proven_by,
-            ),
-            strict=True,
-        ):
-            column.append(cell)
+    columns = zip(*[_row(latest[uri].change, now) for uri in sorted(latest)], strict=True)
     rows = await connection.fetch(
         """
         insert into records

@@ -118,7 +118,8 @@ async def rebuild(connection: Connection, makers: Makers, records: Iterable[Held
     changes = Changes()
     for nsid, kind in makers.types.items():
         if nsid in gone or nsid in come:
-            await kind.swap(connection, gone.get(nsid, ()), come.get(nsid, ()), changes)
+            these = come.get(nsid, ())
+            await kind.swap(connection, [*gone.get(nsid, ()), *(record.uri for record in these)], these, changes)
     await changes.apply(connection)
 
 

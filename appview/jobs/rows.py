@@ -110,6 +110,13 @@ async def take(connection: Connection, kind: str, limit: int, *, lease: float = 
     return [Job(*row) for row in rows]
 
 
+async def release(connection: Connection, kinds: Sequence[str]) -> None:
+    """Make due at once what was taken of `kinds`, whose takers are known to be gone."""
+    await connection.execute(
+        "update jobs set leased = false, due_at = now() where kind = any($1) and leased", list(kinds)
+    )
+
+
 async def done(connection: Connection, job: Job) -> bool:
     """The job is done: its row goes and True is returned; or it was wanted again meanwhile, and is due at once."""
     gone = await connection.execute(

@@ -57,19 +57,20 @@ class RecordType(ABC):
         changes.record(self.name, row[1], n)
 
     async def replace(self, connection: Connection, gone: Sequence[str], come: Sequence[Incoming]) -> None:
-        """As `swap`, and bring the counts up to date."""
+        """As `swap`, whether or not there are rows of `come`, and bring the counts up to date."""
         changes = Changes()
-        await self.swap(connection, gone, come, changes)
+        await self.swap(connection, [*gone, *(record.uri for record in come)], come, changes)
         await changes.apply(connection)
 
     async def swap(
         self, connection: Connection, gone: Sequence[str], come: Sequence[Incoming], changes: Changes
     ) -> None:
-        """Take out the rows of `gone` and of `come`, whether or not there are any, and put in those of `come`.
+        """Take out the rows of `gone`, whether or not there are any, and put in those of `come`.
 
-        What is to be counted goes to `changes`, to be applied in the same transaction. `come` has each URI once.
+        `gone` names those of `come` too that may have a row. What is to be counted goes to `changes`, to be applied in
+        the same transaction. `come` has each URI once.
         """
-        for taken in await self._take_out(connection, [*gone, *(record.uri for record in come)]):
+        for taken in await self._take_out(connection, gone) if gone else ():
             self.count(changes, taken, -1)
         rows = [row for record in come if (row := self.row(record)) is not None]
         await self._put_in(connection, rows)

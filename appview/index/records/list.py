@@ -77,15 +77,16 @@ class Lists(RecordType):
         self, connection: Connection, gone: Sequence[str], come: Sequence[Incoming], changes: Changes
     ) -> None:
         """As for any type, with the items, and with the names that the rows taken out still had."""
-        uris = [*gone, *(record.uri for record in come)]
-        taken = await connection.fetch(
-            "delete from lists where uri = any($1::text[]) returning uri, did, name, list_type", uris
-        )
-        items = await connection.fetch(
-            "with taken as (delete from list_items where list = any($1::text[]) returning list, subject)"
-            " select distinct list, subject from taken",
-            uris,
-        )
+        taken = items = []
+        if gone:
+            taken = await connection.fetch(
+                "delete from lists where uri = any($1::text[]) returning uri, did, name, list_type", gone
+            )
+            items = await connection.fetch(
+                "with taken as (delete from list_items where list = any($1::text[]) returning list, subject)"
+                " select distinct list, subject from taken",
+                gone,
+            )
         authors = {uri: did for uri, did, _, _ in taken}
         names = {uri: (name, list_type) for uri, _, name, list_type in taken}
         for did in authors.values():
