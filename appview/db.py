@@ -103,6 +103,10 @@ def _options(command_seconds: float, *, read_only: bool) -> dict[str, Any]:
         "command_timeout": command_seconds + 5,
         "server_settings": {
             "application_name": "plyr-appview",
+            # A machine that went away without a word does not keep its locks for hours.
+            "tcp_keepalives_idle": "30",
+            "tcp_keepalives_interval": "10",
+            "tcp_keepalives_count": "3",
             "statement_timeout": f"{command_seconds * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_SECONDS * 1000:.0f}",
             "default_transaction_read_only": "on" if read_only else "off",

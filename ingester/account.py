@@ -63,21 +63,40 @@ class Accounts:
 
         async def write(connection: Connection, now: datetime) -> None:
             await actors.set_status(connection, did, active=said.active, status=said.status, now=now)
-            if is_purged:
-                await actors.purge(connection, did)
+            if not said.active:
+                # There is nothing to be had; coming back, it is wanted anew.
+                await connection.execute("delete from jobs where kind = 'fetch' and subject = $1", did)
 
         await self._writer.room()
         self._writer.batch.seen.add(did)
         self._writer.act(write)
+        if is_purged:
+            await self._purge(did)
         if job is not None:
             self._writer.batch.finish(job)
-        # What happened while it was away did not reach us.
-        has_moved = state is None or state.status != "synchronized" or said.rev != state.rev
-        if said.active and not was_active and has_moved:
+        is_whole = state is not None and state.status == "synchronized"
+        rev = (state and state.rev) or ""
+        if said.active and not was_active and not (is_whole and said.rev == rev):
+            # What happened while it was away did not reach us.
             self._writer.batch.want("fetch", did, "reactivated")
+        elif said.active and is_whole and (said.rev or "") > rev:
+            # Nor did what another upstream brought before it was one of ours.
+            self._writer.batch.want("fetch", did, "host_is_ahead")
         await self._writer.durable()
         self._states.forget(did)
-        if is_purged:
-            self._states.tracked.discard(did)
-            self._effects.held.pop(did, None)
         log.info("%s is %s", did, "active" if said.active else said.status or "inactive")
+
+    async def _purge(self, did: str) -> None:
+        """Forget all of an account, some at a time: between two transactions others are written."""
+        is_over = False
+
+        async def purge(connection: Connection, _now: datetime) -> None:
+            nonlocal is_over
+            is_over = await actors.purge(connection, did)
+
+        # From here on no fetch that is under way writes for it any more.
+        self._states.tracked.discard(did)
+        while not is_over:
+            self._writer.act(purge)
+            await self._writer.durable()
+        self._effects.let_go(did)

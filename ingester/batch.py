@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from appview.db import Connection
 from appview.index.apply import Change
@@ -11,6 +11,9 @@ from appview.jobs.rows import Job
 
 if TYPE_CHECKING:
     import asyncio
+
+MAX_TEXT: Final = 500
+"""Characters kept of what strangers say of themselves."""
 
 Action = Callable[[Connection, datetime], Awaitable[object]]
 """Something rare that is done in the transaction, behind everything else of its batch."""
@@ -45,8 +48,8 @@ class Batch:
         self.held: list[HeldFrame] = []
         self.drained: list[int] = []
         self.dead: list[DeadLetter] = []
-        self.jobs: dict[tuple[str, str | None], set[str]] = {}
-        """Subjects by kind and note."""
+        self.jobs: dict[tuple[str, str | None, float], set[str]] = {}
+        """Subjects by kind, note, and delay in seconds."""
         self.finished: list[Job] = []
         self.actions: list[Action] = []
         self.received: list[float] = []
@@ -54,6 +57,8 @@ class Batch:
         self.cursors: dict[str, int] = {}
         """By upstream, as far as the messages that are finished with this batch allow."""
         self.bytes = 0
+        self.rows = 0
+        """Rows that the changes come to, roughly: a list has one for each item."""
         self.touched = False
         self.waiters: list[asyncio.Future[None]] = []
 
@@ -80,17 +85,24 @@ class Batch:
         self.touched = True
 
     def bury(self, letter: DeadLetter) -> None:
-        """Keep a message that was refused."""
-        self.dead.append(letter)
+        """Keep a message that was refused; what strangers wrote in it is cut, and made to fit into a text."""
+        self.dead.append(
+            letter._replace(did=_text(letter.did), reason=_text(letter.reason) or "", detail=_text(letter.detail) or "")
+        )
         self.bytes += len(letter.frame or b"")
         self.touched = True
 
-    def want(self, kind: str, did: str, note: str | None = None) -> None:
-        """Ask for a job."""
-        self.jobs.setdefault((kind, note), set()).add(did)
+    def want(self, kind: str, did: str, note: str | None = None, *, delay: float = 0.0) -> None:
+        """Ask for a job, in `delay` seconds."""
+        self.jobs.setdefault((kind, _text(note), delay), set()).add(did)
         self.touched = True
 
     def finish(self, job: Job) -> None:
         """A job is done, with what is in this batch."""
         self.finished.append(job)
         self.touched = True
+
+
+def _text(text: str | None) -> str | None:
+    """`text` as Postgres takes it: NUL, and half of a surrogate pair, are no characters there."""
+    return None if text is None else text[:MAX_TEXT].replace("\0", "\ufffd").encode(errors="replace").decode()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from appview.db import AWAY, Connection, Pool
@@ -15,6 +16,10 @@ AGAIN_SECONDS: Final = 6 * 3600.0
 RETRY_SECONDS: Final = 30.0
 MAX_SILENT: Final = 20
 """Repositories in a row that a host does not describe, after which it is taken not to describe any."""
+MAX_CURSOR: Final = 1_024
+"""Bytes of a cursor."""
+PAUSE_SECONDS: Final = 1.0
+"""Between a page without repositories and the next: a host may have such pages without end."""
 
 log = logging.getLogger("plyr.discovery")
 
@@ -30,25 +35,37 @@ class Discovery:
         """Of these, how many were new."""
         self._pool = pool
         self._signal = signal
+        self._again = {source: asyncio.Event() for source in sources}
 
     async def run(self, source: str) -> None:
-        """Ask `source` until it has answered in full, and then every few hours."""
+        """Ask `source` every few hours since it last answered in full, and whenever `again` is called."""
+        again = self._again[source]
+        wait: float | None = None
         while True:
             try:
-                await self.once(source)
+                if wait is None:
+                    wait = await self._due_in(source)
+                else:
+                    await self.once(source)
+                    wait = AGAIN_SECONDS
             except HostError as error:
                 log.warning("%s cannot be asked which repositories there are: %s", source, error)
-                await asyncio.sleep(AGAIN_SECONDS if isinstance(error, NotServed) else RETRY_SECONDS)
+                wait = AGAIN_SECONDS if isinstance(error, NotServed) else RETRY_SECONDS
             except AWAY as error:
                 log.warning("discovery at %s broke off: %s", source, error)
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                await asyncio.sleep(AGAIN_SECONDS)
+                wait = RETRY_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(again.wait(), wait)
+            again.clear()
+
+    def again(self, source: str) -> None:
+        """Let `run` ask `source` now, or once more when it is asking already: something was lost until now."""
+        self._again[source].set()
 
     async def once(self, source: str, collections: Sequence[str] = ()) -> None:
         """Ask `source` for all repositories with records of ours (or of `collections`), from where the last try ended.
 
-        Raises HostError.
+        Raises HostError, and what is raised when the database is away.
         """
         try:
             for collection in collections or self._signal:
@@ -56,26 +73,55 @@ class Discovery:
         except NotServed:
             log.info("%s lists no repositories by collection; asking for each of them", source)
             await self._pool.execute("delete from discoveries where source = $1 and collection <> ''", source)
-            await self._all_pages(source, "")
+            try:
+                await self._all_pages(source, "")
+            except NotServed:
+                # There is nothing here that could be finished.
+                await self._pool.execute("delete from discoveries where source = $1", source)
+                raise
+        else:
+            if not collections:
+                # It may not always have listed by collection.
+                await self._pool.execute("delete from discoveries where source = $1 and collection = ''", source)
 
     async def _all_pages(self, source: str, collection: str) -> None:
-        cursor = await self._resume(source, collection)
+        cursor = landmark = await self._resume(source, collection)
+        pages, reach = 0, 1
         while True:
             page = await self._page(source, collection, cursor)
             self.looked_at += len(page.dids)
             found = page.dids if collection else await self._with_records(source, page.dids)
             count = await self.want(found, "discovered")
-            # A cursor that does not move would be asked for ever (XR-23).
-            is_last = page.cursor is None or page.cursor == cursor
+            # A cursor that was there before would be asked for ever (XR-23). One is remembered, and moves up at each
+            # power of two: sooner or later it lies on the circle, and the circle is shorter than the way to the next.
+            is_last = not page.cursor or page.cursor in (cursor, landmark)
+            if is_last and page.cursor:
+                log.warning("%s gives the same cursor again; what it has listed till then is taken to be all", source)
             cursor = page.cursor
+            pages += 1
+            if pages == reach:
+                landmark, reach = cursor, 2 * reach
             await self._save(source, collection, None if is_last else cursor, count, is_last=is_last)
             if is_last:
                 return
+            if not page.dids:
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _page(self, source: str, collection: str, cursor: str | None) -> Page:
-        if collection:
-            return await list_by_collection(self.sources[source], source, collection, cursor)
-        return await list_repos(self.sources[source], source, cursor)
+        try:
+            if collection:
+                page = await list_by_collection(self.sources[source], source, collection, cursor)
+            else:
+                page = await list_repos(self.sources[source], source, cursor)
+        except NotServed as error:
+            if cursor is None:
+                raise
+            # It did serve this, and gave the cursor out: the cursor is what it does not know any more.
+            await self._save(source, collection, None, 0, is_last=False)
+            raise HostError(f"{source} does not go on from where it stopped: {error}", temporary=True) from error
+        if page.cursor and (len(page.cursor.encode()) > MAX_CURSOR or not page.cursor.isprintable()):
+            raise HostError(f"{source} gives a cursor that is none", temporary=True)
+        return page
 
     async def _with_records(self, source: str, dids: Sequence[str]) -> list[str]:
         """Those of `dids` that have records of ours, as their host describes them."""
@@ -103,6 +149,21 @@ class Discovery:
             await jobs.want(connection, "fetch", new, note=reason)
         self.found += len(new)
         return len(new)
+
+    async def _due_in(self, source: str) -> float:
+        """Seconds until `source` is to be asked; 0 where it never answered in full, for all that is asked of it."""
+        rows = await self._pool.fetch(
+            """
+            select collection, extract(epoch from now() - finished_at)::float8 as seconds
+            from discoveries where source = $1 and finished_at is not null
+            """,
+            source,
+        )
+        ago: dict[str, float] = {row["collection"]: row["seconds"] for row in rows}
+        asked = [""] if "" in ago else self._signal
+        if not all(collection in ago for collection in asked):
+            return 0.0
+        return max(0.0, AGAIN_SECONDS - max(ago[collection] for collection in asked))
 
     async def _resume(self, source: str, collection: str) -> str | None:
         """Where the last try ended, None where it came to the end or there was none."""

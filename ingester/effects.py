@@ -1,15 +1,18 @@
 """What follows from a decision, put into the batch: records, the chain's new state, jobs, messages kept aside."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
+from appview.db import Connection
 from appview.index.apply import Change
 from appview.index.records import RecordType
 from appview.index.records.track import read as read_track
 from appview.index.repos import Chain, ProvenBy
-from appview.index.tolerance import Judge, Judgement
+from appview.index.tolerance import Content, Judge, Judgement, weight
+from appview.net.cache import RateLimit
 from ingester.batch import DeadLetter
 from ingester.events import AccountEvent, CommitEvent, Event, IdentityEvent, SyncEvent
 from ingester.metrics import Metrics
@@ -20,11 +23,22 @@ from ingester.writer import Writer
 
 MAX_HELD: Final = 1_000
 """Messages kept of one repository while it is fetched; with more, it is fetched again when that is done."""
+MAX_HELD_BYTES: Final = 32_000_000
+MAX_HELD_BYTES_OF_ALL: Final = 1_000_000_000
+MAX_REPEATED_BYTES: Final = 65_536
+MAX_REPEATED_ROWS: Final = 100
+"""A block beyond this is taken under one key of a commit, or of an export, and not under two hundred."""
+ASK_SECONDS: Final = 10.0
+"""How often strangers can make us ask a host about an account."""
 MAX_DEAD_FRAME: Final = 65_536
 MAX_LOOKED_UP: Final = 20_000
 """Accounts that records name, remembered as looked up; of the others it is not known, and they are again."""
 
 _VERDICTS: Final = {Apply: "ok", Skip: "skip", Hold: "held", Invalid: "invalid", Resync: "resync"}
+
+
+Judged: TypeAlias = dict[tuple[str, bytes], Content]
+"""What was made of a block, by collection and CID."""
 
 
 class Item(NamedTuple):
@@ -54,12 +68,15 @@ class Effects:
     ) -> None:
         self.held: Counter[str] = Counter()
         """How many messages are kept, by DID; while there are any, those that follow are kept behind them."""
+        self.held_bytes: Counter[str] = Counter()
         self.writer = writer
         self.states = states
         self.types = types
         self.metrics = metrics
         self._judge = judge
+        self._held_bytes_of_all = 0
         self._looked_up: dict[str, None] = {}
+        self._prompts = RateLimit(3, ASK_SECONDS, clock=time.monotonic)
 
     def record(self, item: Item, state: RepoState | None, decision: Decision) -> None:
         """All that follows from `decision` on `item`, of whose repository `state` was held."""
@@ -78,21 +95,33 @@ class Effects:
                 self._bury(item, decision.reason, decision.detail)
             case Skip("account_inactive"):
                 # Its host may have said meanwhile that it is back, or we may have been told wrong.
-                self.writer.batch.want("status", event.did)
+                self._ask_host("status", event.did, None)
             case Skip():
                 pass
         self._finish(item)
 
     def hold(self, item: Item, reason: str) -> None:
         """Keep a message until it can be judged."""
-        did = item.event.did
-        if self.held[did] >= MAX_HELD:
+        did, size = item.event.did, len(item.message)
+        is_too_much = self.held[did] >= MAX_HELD or self.held_bytes[did] + size > MAX_HELD_BYTES
+        if is_too_much or self._held_bytes_of_all + size > MAX_HELD_BYTES_OF_ALL:
             self._overflow(did)
             return
-        self.held[did] += 1
+        self.keep(did, 1, size)
         self.writer.batch.hold(did, item.message, reason)
         if reason == "identity_unresolved":
             self.writer.batch.want("drain", did, reason)
+
+    def keep(self, did: str, count: int, size: int) -> None:
+        """So many messages of `did`, of `size` bytes together, are kept."""
+        self.held[did] += count
+        self.held_bytes[did] += size
+        self._held_bytes_of_all += size
+
+    def let_go(self, did: str) -> None:
+        """Nothing is kept of `did` any more."""
+        self.held.pop(did, None)
+        self._held_bytes_of_all -= self.held_bytes.pop(did, 0)
 
     def keep_behind(self, item: Item) -> None:
         """Keep a message unjudged, since older ones of its repository are kept."""
@@ -120,10 +149,7 @@ class Effects:
         for deviation in decision.deviations:
             self.metrics.deviations[deviation] += 1
         self.take_in(did, head.rev, decision.records)
-        if did not in self.states.tracked:
-            self.states.tracked.add(did)
-            self.writer.batch.seen.add(did)
-            self.writer.batch.want("identity", did, "first_seen")
+        if self.track(did, "first_seen"):
             # By another upstream its host may have said already that it is gone, when that was no concern of ours.
             self.writer.batch.want("status", did, "first_seen")
         if decision.reason == "first_seen":
@@ -144,15 +170,25 @@ class Effects:
     def _overflow(self, did: str) -> None:
         """Too much came while the repository was fetched: let all of it go, and fetch once more after this time."""
         state = self.states.peek(did) if did in self.states else None
-        rev, data = (None, None) if state is None else (state.rev, state.data)
-        self.stand(Chain(did, "desynchronized", rev, data, None, None, "held_overflow"), state)
+        if did in self.states.tracked and state is not None:
+            chain = Chain(did, "desynchronized", state.rev, state.data, None, None, "held_overflow")
+            self.stand(chain, state)
         self.writer.batch.want("fetch", did, "held_overflow")
 
-        async def let_go(connection: object, _now: datetime) -> None:
-            await connection.execute("delete from held_frames where did = $1", did)  # type: ignore[attr-defined]
+        async def let_go(connection: Connection, _now: datetime) -> None:
+            await connection.execute("delete from held_frames where did = $1", did)
 
         self.writer.act(let_go)
-        self.held.pop(did, None)
+        self.let_go(did)
+
+    def track(self, did: str, reason: str) -> bool:
+        """Follow the repository of `did` from now on; False where it is followed already."""
+        if did in self.states.tracked:
+            return False
+        self.states.tracked.add(did)
+        self.writer.batch.seen.add(did)
+        self.writer.batch.want("identity", did, reason)
+        return True
 
     def stand(self, chain: Chain, state: RepoState | None) -> None:
         """A repository stands at `chain` from now on."""
@@ -162,17 +198,28 @@ class Effects:
 
     def take_in(self, did: str, rev: str, records: tuple[Record, ...]) -> None:
         """The proven operations of a commit on records of our collections."""
+        judged: Judged = {}
         for op, block in records:
             if op.collection in self.types:
-                self.change(did, op.collection, op.rkey, Version(rev, op.cid, block, "live"))
+                self.change(did, op.collection, op.rkey, Version(rev, op.cid, block, "live"), judged)
 
-    def change(self, did: str, collection: str, rkey: str, version: Version) -> None:
-        """A record's new version, judged, or its end."""
+    def change(self, did: str, collection: str, rkey: str, version: Version, judged: Judged) -> None:
+        """A record's new version, or its end. `judged` is what the same commit, or export, has had judged so far.
+
+        One block may stand under any number of keys: it is judged once, and one that is large is taken in once.
+        """
         judgement: Judgement | None = None
         rev, cid, block, proven_by = version
-        if block is not None:
-            judgement = self._judge.judge(collection, rkey, block)
+        if block is not None and cid is not None:
+            content = judged.get((collection, cid))
+            if content is None:
+                content = judged[collection, cid] = self._judge.judge_content(collection, block)
+            elif len(block) > MAX_REPEATED_BYTES or weight(content) > MAX_REPEATED_ROWS:
+                self.metrics.deviations["large_block_repeated"] += 1
+                return
+            judgement = self._judge.judge_key(content, rkey)
             self.metrics.records[collection, judgement.verdict] += 1
+            self.writer.batch.rows += weight(judgement)
             if judgement.value is not None and "features" in judgement.value:
                 self._look_up(did for did in named(judgement.value) if did not in self.states.tracked)
         uri = f"at://{did}/{collection}/{rkey}"
@@ -189,15 +236,25 @@ class Effects:
 
     def _ask(self, event: Event) -> None:
         """What an #identity or #account event says is hearsay: it makes us ask."""
-        batch = self.writer.batch
         if isinstance(event, IdentityEvent | AccountEvent) and not (
             event.did in self.states.tracked or self.held[event.did]
         ):
             return  # it came behind a message that was refused
         if isinstance(event, IdentityEvent):
-            batch.want("identity", event.did, "identity_event")
+            self._ask_host("identity", event.did, "identity_event")
         elif isinstance(event, AccountEvent):
-            batch.want("status", event.did, "active" if event.active else event.status or "inactive")
+            self._ask_host("status", event.did, "active" if event.active else event.status or "inactive")
+
+    def _ask_host(self, kind: str, did: str, note: str | None) -> None:
+        """Have a host asked about an account, at once the first times, and then now and then, but never not at all."""
+        delay = 0.0 if self._prompts.allow(f"{kind} {did}") else ASK_SECONDS
+        self.writer.batch.want(kind, did, note, delay=delay)
+
+    def put_aside(self, item: Item, reason: str, detail: str) -> None:
+        """Keep aside a message that is not to be judged at all."""
+        self.metrics.frames[_kind(item.event), "invalid", reason] += 1
+        self._bury(item, reason, detail)
+        self._finish(item)
 
     def _bury(self, item: Item, reason: str, detail: str) -> None:
         event, url = item.event, item.stream.url if item.stream is not None else "held"

@@ -37,7 +37,7 @@ from ingester.writer import Writer
 POOL: Final = 12
 FETCHES: Final = 6
 STATUS_SECONDS: Final = 1.0
-_JOB_COUNT_SECONDS: Final = 5.0
+_JOB_COUNT_SECONDS: Final = 15.0
 
 log = logging.getLogger("plyr.ingester")
 
@@ -87,7 +87,7 @@ class Engine:
         self.discovery = Discovery(pool, asked, signal)
         scope = Scope(Followed(self.states.tracked, self.lanes, self.effects.held), frozenset(signal))
         self.upstreams = [
-            Upstream(stream, scope, self.lanes, self.effects, self.metrics, self._discover)
+            Upstream(stream, scope, self.lanes, self.effects, self.metrics, self._fresh, self._gap)
             for stream in self.streams.values()
         ]
         self.workers = {
@@ -101,7 +101,6 @@ class Engine:
         self._sources: set[str] = set()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._job_counts: dict[str, int] = {}
-        self._unfinished: list[str] = []
         self.writer.on_commit.append(self._committed)
         self.writer.on_room.append(self._relieve)
 
@@ -120,10 +119,11 @@ class Engine:
             # Whoever had taken them is gone: the shard is ours alone.
             await jobs.release(connection, list(self.workers))
             await repos.resume(connection)
-            held = await connection.fetch("select did, count(*) from held_frames group by did")
-            unfinished = await connection.fetch("select distinct source from discoveries where finished_at is null")
-        self.effects.held.update({row["did"]: row["count"] for row in held})
-        self._unfinished = [row["source"] for row in unfinished]
+            held = await connection.fetch(
+                "select did, count(*), sum(octet_length(frame)) from held_frames group by did"
+            )
+        for did, count, size in held:
+            self.effects.keep(did, count, size)
         for did in self.effects.held:
             self.writer.batch.want("drain", did, "restart")
 
@@ -144,8 +144,8 @@ class Engine:
                 if live:
                     for upstream in self.upstreams:
                         tasks.create_task(upstream.run())
-                    for source in self._unfinished:
-                        self._discover_at(source)
+                        if upstream.stream.last is not None:
+                            self._discover(self._source(upstream.stream.url))
         except BaseExceptionGroup as group:
             raise _first(group) from group
         finally:
@@ -164,14 +164,28 @@ class Engine:
         if not self._failure.done():
             self._failure.set_exception(error)
 
-    def _discover(self, url: str) -> None:
-        """An upstream is followed for the first time: ask what was there before."""
-        configured = self._config.discovery_url
-        self._discover_at(http_origin(url if configured is None else configured))
+    def _source(self, url: str) -> str:
+        """Who is asked what an upstream does not bring."""
+        return http_origin(url if self._config.discovery_url is None else self._config.discovery_url)
 
-    def _discover_at(self, source: str) -> None:
-        if source not in self.discovery.sources:
-            return  # one of an earlier configuration
+    def _fresh(self, url: str) -> None:
+        """An upstream is followed from now on: ask what was there before."""
+        self.discovery.again(self._source(url))
+        self._discover(self._source(url))
+        self._recheck()
+
+    def _gap(self) -> None:
+        """An upstream had more than it kept for us: ask what was in it."""
+        for source in self.discovery.sources:
+            self.discovery.again(source)
+            self._discover(source)
+        self._recheck()
+
+    def _recheck(self) -> None:
+        """What was lost of repositories that are followed already shows in the revs that their hosts name (ES-27)."""
+        self.writer.act(lambda connection, _now: repos.recheck(connection))
+
+    def _discover(self, source: str) -> None:
         if self._tasks is not None and source not in self._sources:
             self._sources.add(source)
             self._tasks.create_task(self.discovery.run(source))
@@ -181,7 +195,7 @@ class Engine:
             upstream.relieve()
 
     def _committed(self, batch: Batch) -> None:
-        for kind, _ in batch.jobs:
+        for kind, _, _ in batch.jobs:
             if kind in self.workers:
                 self.workers[kind].wake.set()
         self._relieve()
@@ -194,6 +208,8 @@ class Engine:
             state = await self.states.get(did)
             if state is not None and state.status == "in_progress":
                 return  # the fetch that is under way ends with it
+            # That its identity could not be had is remembered for longer than it takes to be had again.
+            self.signers.purge(did)
             if not await self.fetcher.drain(did):
                 raise HostError(f"the identity of {did} cannot be had yet", temporary=True)
 

@@ -7,15 +7,19 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import IO, Final, NamedTuple
 
-from ingester.repo.car import block_at, index_car
+from ingester.repo.car import CarIndex, block_at
 from ingester.repo.commit import Commit, parse_commit
-from ingester.repo.errors import CarError, CommitError, ProofError
+from ingester.repo.errors import CarError, ProofError
 from ingester.repo.mst import walk_tree
 from ingester.sync import MAX_RECORD_BYTES
 from lexicons.formats import is_record_key
 
+MAX_BLOCKS: Final = 3_000_000
+"""More than the repositories that there are have; each takes some 200 bytes of memory while it is taken in."""
 _STEP: Final = 1_000
 """Entries of the tree walked between two turns of the event loop."""
+_BLOCKS: Final = 2_000
+"""Blocks hashed in one turn."""
 
 
 class Entry(NamedTuple):
@@ -25,18 +29,33 @@ class Entry(NamedTuple):
     rkey: str
     cid: bytes
 
+    def uri(self, did: str) -> str:
+        """Where it stands in the repository of `did`."""
+        return f"at://{did}/{self.collection}/{self.rkey}"
+
 
 class Export:
-    """A mapped CAR, every block hashed."""
+    """A mapped CAR. To be used after `index`, which hashes every block."""
+
+    commit_cid: bytes
+    commit: Commit
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
-        root, self._places = index_car(data)
-        self.commit_cid = root
-        block = self.block(root)
+        self._places: dict[bytes, int] = {}
+
+    async def index(self) -> None:
+        """Find and hash the blocks, with turns of the event loop in between. Raises RepoError."""
+        indexing = CarIndex(self._data)
+        while not indexing.advance(_BLOCKS):
+            if len(indexing.places) > MAX_BLOCKS:
+                raise CarError("too_many_blocks", f"an export of more than {MAX_BLOCKS} blocks is not taken in")
+            await asyncio.sleep(0)
+        self._places, self.commit_cid = indexing.places, indexing.root
+        block = self.block(self.commit_cid)
         if block is None:
             raise CarError("missing_commit_block", "the commit is not among the blocks")
-        self.commit: Commit = parse_commit(block)
+        self.commit = parse_commit(block)
 
     def block(self, cid: bytes) -> bytes | None:
         """The block, None where it is not there."""
@@ -76,14 +95,8 @@ class Export:
 
 @contextmanager
 def opened(file: IO[bytes]) -> Iterator[Export]:
-    """The export in `file`. Raises RepoError."""
+    """The export in `file`, not indexed yet. Raises CarError."""
     if not os.fstat(file.fileno()).st_size:
         raise CarError("bad_car", "the file is empty")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         yield Export(data)
-
-
-def check(export: Export, did: str) -> None:
-    """Raise CommitError unless the export is of `did`."""
-    if export.commit.did != did:
-        raise CommitError("did_mismatch", "the export is of another repository")

@@ -6,29 +6,35 @@ is fetched never meets what is live, and nothing that came meanwhile is lost.
 
 import asyncio
 import logging
+import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Final
+from typing import IO, Final
 
 from appview.db import Pool
 from appview.index import repos
 from appview.index.repos import Chain
 from appview.jobs.rows import Job
 from appview.net.did_document import DidDocument
-from appview.net.errors import IdentityError
+from appview.net.errors import Gone, IdentityError, NotFound
 from appview.net.http import HttpClient
 from appview.net.identity import IdentityResolver
-from ingester.effects import Effects, Item, Version
+from ingester.effects import Effects, Item, Judged, Version
 from ingester.events import CommitEvent, SyncEvent, parse_event
-from ingester.export import Export, opened
+from ingester.export import Entry, Export, opened
 from ingester.hosts import HostError, NoRepo, get_repo
-from ingester.lanes import Lanes
+from ingester.lanes import MAX_DID, Lanes
 from ingester.repo.errors import CommitError
-from ingester.sync import Hold
+from ingester.sync import FUTURE_US, Hold, RepoState
 from ingester.times import tid_datetime
+from lexicons.formats import tid_time_us
 from lexicons.frames import decode_frame
 
-_STEP: Final = 200
-"""Records judged between two turns of the event loop."""
+STEP: Final = 100
+"""Records taken in within one turn of the event loop."""
+DRAINED: Final = 20
+"""Kept messages read at once; each may have five megabytes."""
+LARGE_BYTES: Final = 32_000_000
 
 log = logging.getLogger("plyr.fetch")
 
@@ -55,19 +61,27 @@ class Fetcher:
         self._writer = effects.writer
         self._states = effects.states
         self._metrics = effects.metrics
+        self._room = asyncio.Lock()
 
     async def fetch(self, job: Job) -> None:
         """Make the index equal to the repository of `job`. Raises HostError, IdentityError, RepoError, Superseded."""
         did = job.subject
-        needs_rev = await self._begin(did)
-        document = await self._identities.document(did)
+        if len(did) > MAX_DID:
+            raise Superseded(f"a DID of {len(did)} characters is not indexed")
+        try:
+            document = await self._identities.document(did)
+        except NotFound as error:
+            if did not in self._states.tracked:
+                raise Superseded(str(error)) from error
+            if isinstance(error, Gone):
+                self._writer.batch.want("status", did, "deleted")
+            raise
         if document.pds is None:
-            raise HostError(f"{did} names no PDS", temporary=True)
+            raise HostError(f"{did} names no PDS", temporary=False)
+        needs_rev = await self._begin(did)
         try:
             async with get_repo(self._http, document.pds, did, on_bytes=self._count) as file:
-                with opened(file) as export:
-                    await self._check(export, did, document, needs_rev)
-                    await self._take_in(job, export)
+                await self._take_in(job, file, document, needs_rev)
         except NoRepo as error:
             # The account's own status says whether and when it is worth another try.
             self._writer.batch.want("status", did, error.status)
@@ -80,10 +94,10 @@ class Fetcher:
             await self._writer.durable()
             async with self._pool.acquire() as connection:
                 rows = await connection.fetch(
-                    "select id, frame from held_frames where did = $1 order by id limit 100", did
+                    "select id, frame from held_frames where did = $1 order by id limit $2", did, DRAINED
                 )
             if not rows:
-                self._effects.held.pop(did, None)
+                self._effects.let_go(did)
                 return True
             for row in rows:
                 event = parse_event(decode_frame(row["frame"]))
@@ -111,9 +125,7 @@ class Fetcher:
             state = await self._states.get(did)
             if chain is None:
                 chain = Chain(did, "in_progress", None, None, None, None, "wanted")
-                self._writer.batch.seen.add(did)
-                self._writer.batch.want("identity", did, "wanted")
-                self._states.tracked.add(did)
+            self._effects.track(did, "wanted")
             needed.append(max(filter(None, (chain.rev, chain.needs_rev)), default=None))
             if state is None or state.status != "in_progress":
                 self._effects.stand(chain._replace(status="in_progress"), state)
@@ -127,6 +139,8 @@ class Fetcher:
         commit = export.commit
         if commit.did != did:
             raise CommitError("did_mismatch", "the export is of another repository")
+        if tid_time_us(commit.rev) > time.time_ns() // 1_000 + FUTURE_US:
+            raise CommitError("future_rev", "the export's rev lies more than five minutes ahead")
         if needs_rev is not None and commit.rev < needs_rev:
             raise HostError(f"{document.pds} gives {did} at {commit.rev}, older than {needs_rev}", temporary=True)
         key = document.signing_key
@@ -148,43 +162,63 @@ class Fetcher:
         self._metrics.deviations["export_signed_by_former_key"] += 1
         return True
 
-    async def _take_in(self, job: Job, export: Export) -> None:
-        did, rev = job.subject, export.commit.rev
-        entries = await export.entries(self._effects.types)
-        here = await self._records_of(did)
-        written = 0
-        for count, (collection, rkey, cid) in enumerate(entries, start=1):
-            uri = f"at://{did}/{collection}/{rkey}"
-            if here.pop(uri, None) == cid:
-                continue
-            await self._writer.room()
-            self._effects.change(did, collection, rkey, Version(rev, cid, export.record(cid), "fetch"))
-            written += 1
-            if not count % _STEP:
-                self._writer.wake()
-                await asyncio.sleep(0)
-        self.records += written
-        gone = [uri for uri, cid in here.items() if cid is not None]
-        head = Chain(did, "synchronized", rev, export.commit.data, export.commit_cid, None, "fetched", "fetch")
-        await self._lanes.run(did, lambda: self._end(job, head, gone))
-        log.info("%s fetched at %s: %d records written, %d deleted", did, rev, written, len(gone))
+    async def _take_in(self, job: Job, file: IO[bytes], document: DidDocument, needs_rev: str | None) -> None:
+        did = job.subject
+        # Of exports that take much memory, one at a time.
+        room = self._room if file.tell() > LARGE_BYTES else nullcontext()
+        async with room:
+            with opened(file) as export:
+                await export.index()
+                await self._check(export, did, document, needs_rev)
+                entries = await export.entries(self._effects.types)
+                here = await self._records_of(did)
+                new = [entry for entry in entries if here.pop(entry.uri(did), None) != entry.cid]
+                rev, judged = export.commit.rev, Judged()
+                for start in range(0, len(new), STEP):
+                    some = new[start : start + STEP]
+                    await self._lanes.run(did, lambda some=some: self._write(export, rev, some, judged))  # type: ignore[misc]
+                self.records += len(new)
+                gone = [uri for uri, cid in here.items() if cid is not None]
+                head = Chain(did, "synchronized", rev, export.commit.data, export.commit_cid, None, "fetched", "fetch")
+                await self._lanes.run(did, lambda: self._end(job, head, gone))
+        log.info("%s fetched at %s: %d records written, %d deleted", did, rev, len(new), len(gone))
+
+    async def _write(self, export: Export, rev: str, entries: list[Entry], judged: Judged) -> None:
+        """Write some records of an export. A step of its lane: in between, the account may have gone."""
+        did = export.commit.did
+        await self._writer.room()
+        await self._require_wanted(did)
+        for collection, rkey, cid in entries:
+            version = Version(rev, cid, export.record(cid), "fetch")
+            self._effects.change(did, collection, rkey, version, judged)
+        self._writer.wake()
+
+    async def _require_wanted(self, did: str) -> RepoState:
+        """The state of a repository that is being fetched. Raises Superseded where it is not any more."""
+        state = await self._states.get(did)
+        if state is None or state.status != "in_progress" or not state.active or did not in self._states.tracked:
+            raise Superseded(f"{did} is no longer to be fetched")
+        return state
 
     async def _end(self, job: Job, head: Chain, gone: list[str]) -> None:
-        """The repository is here: what it does not have goes, and what came meanwhile follows."""
-        did, rev = head.did, head.rev
-        state = await self._states.get(did)
-        if rev is None or state is None or state.status != "in_progress" or not state.active:
-            raise Superseded(f"{did} is no longer to be fetched")
+        """The repository is here: what it does not have goes, and what came meanwhile follows. A step of its lane."""
+        did, rev = head.did, head.rev or ""
+        await self._writer.durable()
+        async with self._pool.acquire() as connection:
+            chain = (await repos.known(connection, [did]))[did].chain
+        if chain is not None and (chain.needs_rev or "") > rev:
+            raise HostError(f"{did} has moved on to {chain.needs_rev}, and {rev} was fetched", temporary=True)
         for uri in gone:
             collection, _, rkey = uri.removeprefix(f"at://{did}/").partition("/")
             await self._writer.room()
-            self._effects.change(did, collection, rkey, Version(rev, None, None, "fetch"))
+            self._effects.change(did, collection, rkey, Version(rev, None, None, "fetch"), {})
+        state = await self._require_wanted(did)
         now = datetime.now(UTC)
         self._effects.stand(head._replace(proven_at=now, fetched_at=now), state)
         self._writer.batch.finish(job)
+        if self._effects.held[did]:
+            self._writer.batch.want("drain", did, "fetched")
         await self._writer.durable()
-        if self._effects.held[did] and not await self.drain(did):
-            self._writer.batch.want("drain", did, "identity_unresolved")
 
     async def _records_of(self, did: str) -> dict[str, bytes | None]:
         """The records that are here of `did`: CID by uri, None for a tombstone."""

@@ -88,9 +88,12 @@ async def follow(
                 auto_ping_idle_timeout=PING_SECONDS,
                 auto_ping_reply_timeout=PONG_SECONDS,
                 auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
+                # Whoever answers for a host that the operator named is asked, and nobody that it names instead.
+                max_redirects=0,
                 logger_name="plyr.firehose",
             )
-    except (OSError, WSError, TimeoutError) as error:
+    except (OSError, WSError, TimeoutError, ValueError) as error:
+        # ValueError: an address, or an answer, that Python's own parsers refuse.
         listener.hang_up()
         raise StreamError(f"{host} cannot be followed: {str(error) or type(error).__name__}") from error
     except asyncio.CancelledError:

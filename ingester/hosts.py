@@ -15,7 +15,7 @@ from appview.net.errors import BadAnswer, BadStatus, NetError
 from appview.net.http import HttpClient
 from lexicons.formats import is_did, is_nsid, is_tid
 
-MAX_REPO_BYTES: Final = 2_000_000_000
+MAX_REPO_BYTES: Final = 1_000_000_000
 MAX_PAGE_BYTES: Final = 4_000_000
 PAGE: Final = 500
 _WRITE_BYTES: Final = 1_000_000

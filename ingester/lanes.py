@@ -14,12 +14,15 @@ from typing import Final
 from ingester.effects import Effects, Item
 from ingester.events import AccountEvent, CommitEvent, IdentityEvent, SyncEvent
 from ingester.states import Signers, States
-from ingester.sync import Decision, Invalid, RepoState, Signer, decide
+from ingester.sync import Apply, Decision, Invalid, RepoState, Signer, decide
 from ingester.writer import Writer
 
 MAX_WAITING: Final = 4_000
 """Messages in lanes, over all of them, beyond which no more are read from the upstreams."""
 MAX_WAITING_BYTES: Final = 64_000_000
+
+MAX_DID: Final = 512
+"""Characters of a DID; those that resolve have 32, or a host name."""
 
 Step = Callable[[], Awaitable[None]]
 
@@ -58,12 +61,15 @@ class Lanes:
             (step.received for lane in self._lanes.values() for step in lane if isinstance(step, Item)), default=None
         )
 
-    def __contains__(self, did: str) -> bool:
+    def __contains__(self, did: object) -> bool:
         """Whether something is going on with `did`."""
         return did in self._lanes
 
     def take(self, item: Item) -> None:
         """Judge a message now, or when its turn comes."""
+        if len(item.event.did) > MAX_DID:
+            self._effects.put_aside(item, "did_too_long", f"a DID of {len(item.event.did)} characters is not indexed")
+            return
         lane = self._lanes.get(item.event.did)
         if lane is None and self._settle_at_once(item):
             self._writer.wake()
@@ -176,10 +182,21 @@ class Lanes:
             fresh = await self._signers.refresh(event.did)
             if fresh is not None and fresh != signer:
                 decision = _decide(event, state, fresh)
+        if _is_about_the_key(decision) and state is None and isinstance(event, CommitEvent):
+            return await self._by_former_key(event) or decision
         return decision
 
+    async def _by_former_key(self, event: CommitEvent) -> Decision | None:
+        """What a commit means that was signed by the key its repository had then, and has no more, where nothing is
+        known of that repository yet: it is ours, and to be fetched as it is now (test: migration in a replay).
+        """
+        former = await self._signers.former(event.did, event.rev)
+        decision = None if former is None else _decide(event, None, former)
+        return decision._replace(reason="first_seen") if isinstance(decision, Apply) else None
+
     def _heard(self, item: Item, event: IdentityEvent | AccountEvent) -> None:
-        self._signers.purge(event.did)
+        if isinstance(event, IdentityEvent):
+            self._signers.doubt(event.did)
         self._effects.record(item, None, _decide(event, None, None))
 
 

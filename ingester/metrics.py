@@ -8,7 +8,19 @@ from typing import Final
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from lexicons.frames import ERROR, MESSAGE, Frame
+
+UNKNOWN: Final = "unknown"
+"""The label of all that strangers invent: each label that is new stays for as long as the process lives."""
+_TYPES: Final = frozenset({"#commit", "#sync", "#identity", "#account", "#info"})
 _BUCKETS: Final = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+def kind_of(frame: Frame) -> str:
+    """The label of a frame: its type, `error`, or `unknown` for those that the protocol does not have."""
+    if frame.op == ERROR:
+        return "error"
+    return frame.t if frame.op == MESSAGE and frame.t in _TYPES else UNKNOWN
 
 
 class Histogram:
@@ -51,6 +63,8 @@ class Metrics:
         self.batches = 0
         self.connects: Counter[str] = Counter()
         """Connections made, by upstream."""
+        self.behind: Counter[str] = Counter()
+        """Connections dropped since the server's sequence is behind our cursor, by upstream."""
 
     def render(self, gauges: Mapping[str, float]) -> str:
         """Everything as text; `gauges` by name, of what is now."""
@@ -72,6 +86,7 @@ class Metrics:
             ("plyr_deviations", "What was off without being wrong.", "name", self.deviations),
             ("plyr_fetches", "Repositories fetched.", "outcome", self.fetches),
             ("plyr_connects", "Connections made to upstreams.", "upstream", self.connects),
+            ("plyr_sequence_behind", "Connections dropped: their seqs are below our cursor.", "upstream", self.behind),
         ):
             family = CounterMetricFamily(name, help_text, labels=(label,))
             for value, count in sorted(counts.items()):

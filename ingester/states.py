@@ -1,22 +1,30 @@
 """What is needed to judge a message, kept in memory: where its repository stands, and who signs for it."""
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
-from appview.db import Pool
+from appview.db import AWAY, Pool
 from appview.index import repos
 from appview.index.repos import Known
+from appview.net.cache import RateLimit
 from appview.net.errors import IdentityError
 from appview.net.identity import IdentityResolver
 from ingester.sync import RepoState, Signer
+from ingester.times import tid_datetime
 
 STATES: Final = 100_000
 SIGNERS: Final = 100_000
+RETRY_SECONDS: Final = 0.5
+DOUBT_SECONDS: Final = 10.0
+FORMER_SECONDS: Final = 60.0
 SIGNER_SECONDS: Final = 3_600.0
 """How long a key is used before its document is asked for again; a key that fails is asked for at once."""
+
+log = logging.getLogger("plyr.states")
 
 
 def repo_state(known: Known) -> RepoState | None:
@@ -68,23 +76,27 @@ class States:
                 load = self._loads[did] = asyncio.get_running_loop().create_future()
                 if self._loader is None or self._loader.done():
                     self._loader = asyncio.create_task(self._load())
-            await load
+            # Whoever waits for it may be cancelled; the others still get it.
+            await asyncio.shield(load)
         return self._kept[did]
 
     async def _load(self) -> None:
         while self._loads:
             loads, self._loads = self._loads, {}
+            for did, known in (await self._read(list(loads))).items():
+                self.put(did, repo_state(known))
+                if not loads[did].done():
+                    loads[did].set_result(None)
+
+    async def _read(self, dids: list[str]) -> dict[str, Known]:
+        """What is held of `dids`, once the database is there to be asked."""
+        while True:
             try:
                 async with self._pool.acquire() as connection:
-                    found = await repos.known(connection, list(loads))
-            except BaseException as error:
-                for future in loads.values():
-                    if not future.done():
-                        future.set_exception(error)
-                raise
-            for did, known in found.items():
-                self.put(did, repo_state(known))
-                loads[did].set_result(None)
+                    return await repos.known(connection, dids)
+            except AWAY as error:
+                log.warning("waiting for the database: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
 
 
 class Signers:
@@ -93,6 +105,8 @@ class Signers:
     def __init__(self, identities: IdentityResolver) -> None:
         self._identities = identities
         self._kept: OrderedDict[str, tuple[Signer, float]] = OrderedDict()
+        self._doubts = RateLimit(2, DOUBT_SECONDS, clock=time.monotonic)
+        self._formers = RateLimit(1, FORMER_SECONDS, clock=time.monotonic)
 
     def peek(self, did: str) -> Signer | None:
         """The signer of `did` where it is known and not too old."""
@@ -118,8 +132,27 @@ class Signers:
             return None
         return None if document is None else self._keep(did, Signer(document.signing_key))
 
+    async def former(self, did: str, rev: str) -> Signer | None:
+        """The signer of `did` at the time of `rev`, by the directory's log; None where that cannot be found out, or was
+        just before.
+        """
+        if not self._formers.allow(did):
+            return None
+        try:
+            document = await self._identities.at(did, tid_datetime(rev))
+        except IdentityError:
+            return None
+        return Signer(document.signing_key)
+
+    def doubt(self, did: str) -> None:
+        """Somebody says that the identity of `did` has changed: its document is asked for again, though not each time
+        that anybody says so; a key that fails meanwhile is asked for by itself.
+        """
+        if self._doubts.allow(did):
+            self.purge(did)
+
     def purge(self, did: str) -> None:
-        """Something about `did` may have changed."""
+        """Forget the key of `did`, and its document."""
         self._kept.pop(did, None)
         self._identities.purge(did)
 

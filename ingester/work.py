@@ -16,6 +16,8 @@ from ingester.repo.errors import RepoError
 
 POLL_SECONDS: Final = 1.0
 _BASE_SECONDS: Final = 2.0
+_DAY: Final = 86_400.0
+"""For how long a job is taken: it is given back when this process ends, and no other may begin it while it lasts."""
 
 log = logging.getLogger("plyr.work")
 
@@ -33,7 +35,9 @@ class Worker:
         self._width = width
         self._handler = handler
         self._metrics = metrics
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], str] = {}
+        """What is being done, and of which subject."""
+        self._may_have_taken = False
 
     @property
     def busy(self) -> int:
@@ -47,7 +51,7 @@ class Worker:
                 self.wake.clear()
                 free = self._width - len(self._running)
                 for job in await self._take(free) if free else ():
-                    self._running.add(asyncio.create_task(self._do(job)))
+                    self._running[asyncio.create_task(self._do(job))] = job.subject
                 await self._pause()
         finally:
             for task in self._running:
@@ -62,39 +66,59 @@ class Worker:
         finally:
             wake.cancel()
         for task in [task for task in self._running if task.done()]:
-            self._running.discard(task)
+            del self._running[task]
             task.result()
 
     async def _take(self, limit: int) -> list[Job]:
         try:
             async with self._pool.acquire() as connection:
-                return await rows.take(connection, self.kind, limit)
+                if self._may_have_taken:
+                    await rows.release(connection, [self.kind], but=self._running.values())
+                    self._may_have_taken = False
+                return await rows.take(connection, self.kind, limit, lease=_DAY)
         except AWAY as error:
+            # Where the connection broke before we were told, jobs are taken that nobody does.
+            self._may_have_taken = True
             log.warning("no %s jobs can be taken: %s", self.kind, error)
             return []
 
     async def _do(self, job: Job) -> None:
         try:
             await self._handler(job)
-        except (Superseded, NoRepo) as error:
-            await self._give_up(job, str(error))
+        except Superseded as error:
+            log.info("%s of %s is not to be done: %s", self.kind, job.subject, error)
+            await self._settle(rows.done, job)
         except (HostError, IdentityError, RepoError) as error:
-            asked = error.retry_after if isinstance(error, HostError | CouldNotCheck) else None
-            wait = max(asked or 0.0, rows.back_off(job.attempts, base=_BASE_SECONDS))
+            wait = _wait(job, error)
             log.warning("%s of %s failed, again in %.0f s: %s", self.kind, job.subject, wait, error)
             await self._settle(rows.failed, job, str(error), retry_in=wait)
             self._metrics.fetches[_outcome(error)] += self.kind == "fetch"
         except AWAY as error:
-            # The lease runs out by itself; the database could not be told anything now.
             log.warning("%s of %s broke off: %s", self.kind, job.subject, error)
-
-    async def _give_up(self, job: Job, reason: str) -> None:
-        log.info("%s of %s is not to be done: %s", self.kind, job.subject, reason)
-        await self._settle(rows.done, job)
+            await self._settle(rows.failed, job, str(error), retry_in=POLL_SECONDS)
 
     async def _settle(self, tell: Callable[..., Awaitable[object]], job: Job, *args: object, **named: object) -> None:
-        async with self._pool.acquire() as connection:
-            await tell(connection, job, *args, **named)
+        """Say what became of a job, once the database is there to be told."""
+        while True:
+            try:
+                async with self._pool.acquire() as connection:
+                    await tell(connection, job, *args, **named)
+            except AWAY as error:
+                log.warning("waiting for the database: %s", error)
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                return
+
+
+def _wait(job: Job, error: HostError | IdentityError | RepoError) -> float:
+    """Seconds until another try is worth it."""
+    if isinstance(error, NoRepo):
+        # Its account's status, which was asked for, mostly ends this; a host that was only confused is asked again.
+        return 60.0 + rows.back_off(job.attempts, base=60.0)
+    if isinstance(error, HostError | IdentityError) and not error.temporary:
+        return 600.0 + rows.back_off(job.attempts, base=600.0, cap=_DAY)
+    asked = error.retry_after if isinstance(error, HostError | CouldNotCheck) else None
+    return max(asked or 0.0, rows.back_off(job.attempts, base=_BASE_SECONDS))
 
 
 def _outcome(error: Exception) -> str:

@@ -20,20 +20,28 @@ from appview.index.apply import apply
 from appview.index.lock import index_lock
 from appview.index.records import RecordType
 from appview.jobs import rows as jobs
-from ingester.batch import Action, Batch
+from ingester.batch import Action, Batch, DeadLetter
 from ingester.metrics import Metrics
 from ingester.stream import Stream
 
 MAX_CHANGES: Final = 2_000
 """Of one batch, and about as much other work; more waits for the next one."""
 MAX_BYTES: Final = 16_000_000
+MAX_ROWS: Final = 20_000
+MAX_MESSAGES: Final = 20_000
+"""Far fewer than the states that are kept in memory, so that none is let go before it is durable."""
+WRITE_SECONDS: Final = 3_600.0
+"""What a statement of the writer may take: it waits for commands that hold the index, and may hide a large account."""
 DEAD_LETTERS: Final = 10_000
 """Kept in all; the oldest go first."""
 RETRY_SECONDS: Final = 0.5
 _SHARD_LOCK: Final = 0x706C_7973
+_HOLDERS: Final = """
+    from pg_locks where locktype = 'advisory' and granted and classid = $1::bigint::oid and objid = $2::bigint::oid
+        and objsubid = 2 and database = (select oid from pg_database where datname = current_database())
+"""
 
-_MAY_PASS: Final = (*AWAY, asyncpg.TransactionRollbackError)
-"""What goes wrong around a transaction (deadlocks too) and not because of what is in it."""
+_FAILURES: Final = (*AWAY, asyncpg.PostgresError)
 
 log = logging.getLogger("plyr.writer")
 
@@ -100,24 +108,36 @@ class Writer:
         waits_for = ""
         while True:
             try:
-                connection = await connect(self._url)
+                connection = await connect(self._url, command_seconds=WRITE_SECONDS)
                 if await connection.fetchval("select pg_try_advisory_lock($1, $2)", _SHARD_LOCK, self._index):
                     # The connection is the process that holds the shard: whoever looks at the server sees its name.
                     # It looks up keys: a plan made, and kept, while a table was small must not be a scan of it.
                     await connection.execute("set application_name = 'plyr-ingester-writer'; set enable_seqscan = off")
                     self._connection = connection
                     return
+                is_ours = not standby and await self._end_our_last_session(connection)
                 await connection.close()
             except (DatabaseError, asyncpg.PostgresError, *AWAY) as error:
                 reason = f"waiting for the database: {error}"
             else:
                 reason = f"another ingester holds shard {self._shard}; standing by"
-                if not standby:
+                if is_ours:
+                    reason = f"waiting for our own lost connection to let go of shard {self._shard}"
+                elif not standby:
                     raise Fenced(reason)
             if reason != waits_for:
                 log.warning("%s", reason)
                 waits_for = reason
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _end_our_last_session(self, connection: Connection) -> bool:
+        """The server may not have noticed that our last connection is gone, and holds the lock for it; while the epoch
+        is ours, that session can be nobody else's.
+        """
+        if self._epoch != await connection.fetchval("select epoch from shards where shard = $1", self._shard):
+            return False
+        await connection.execute(f"select pg_terminate_backend(pid) {_HOLDERS}", _SHARD_LOCK, self._index)
+        return True
 
     def _connected(self) -> "asyncpg.Connection[asyncpg.Record]":
         if self._connection is None:
@@ -129,7 +149,14 @@ class Writer:
     @property
     def is_full(self) -> bool:
         """Whether the batch that is being filled is as large as a batch may be."""
-        return len(self.batch.changes) >= MAX_CHANGES or self.batch.bytes >= MAX_BYTES or len(self.batch.held) >= 500
+        batch = self.batch
+        return (
+            len(batch.changes) >= MAX_CHANGES
+            or batch.bytes >= MAX_BYTES
+            or batch.rows >= MAX_ROWS
+            or len(batch.received) >= MAX_MESSAGES
+            or len(batch.chains) >= MAX_MESSAGES
+        )
 
     def wake(self) -> None:
         """There is something to write."""
@@ -192,13 +219,24 @@ class Writer:
                 waiter.set_result(None)
 
     async def _write(self, batch: Batch, status: tuple[object, str] | None) -> None:
-        """Write one batch, however often it takes."""
+        """Write one batch, however often it takes.
+
+        Something in it that the database does not take (nothing should be) is set aside, and stops neither its
+        repository nor the shard.
+        """
+        is_careful = False
         while True:
             try:
-                await self._transaction(self._connected(), batch, status)
-            except _MAY_PASS as error:
-                log.warning("a batch of %d changes is written again: %s", len(batch.changes), error)
-                await self._reconnect()
+                await self._transaction(self._connected(), batch, status, is_careful=is_careful)
+            except _FAILURES as error:
+                if _may_pass(error):
+                    log.warning("a batch of %d changes is written again: %s", len(batch.changes), error)
+                    await self._reconnect()
+                elif is_careful:
+                    raise
+                else:
+                    log.exception("a batch of %d changes does not go in whole", len(batch.changes))
+                    is_careful = True
             else:
                 return
 
@@ -207,17 +245,22 @@ class Writer:
         await asyncio.sleep(RETRY_SECONDS)
         await self._lock(standby=False)
 
-    async def _transaction(self, connection: Connection, batch: Batch, status: tuple[object, str] | None) -> None:
+    async def _transaction(
+        self, connection: Connection, batch: Batch, status: tuple[object, str] | None, *, is_careful: bool
+    ) -> None:
         now = datetime.now(UTC)
         async with connection.transaction():
             await self._fence(connection)
             if batch.seen:
                 await actors.see(connection, batch.seen)
-            await apply(connection, self._types, batch.changes, now)
+            if is_careful:
+                await self._apply_one_by_one(connection, batch, now)
+            else:
+                await apply(connection, self._types, batch.changes, now)
             await repos.save(connection, batch.chains.values(), now)
             await self._keep(connection, batch, now)
-            for (kind, note), subjects in batch.jobs.items():
-                await jobs.want(connection, kind, subjects, note=note)
+            for (kind, note, delay), subjects in batch.jobs.items():
+                await jobs.want(connection, kind, subjects, note=note, delay=delay)
             for action in batch.actions:
                 await action(connection, now)
             for job in batch.finished:
@@ -230,6 +273,18 @@ class Writer:
                     self._shard,
                     *status,
                 )
+
+    async def _apply_one_by_one(self, connection: Connection, batch: Batch, now: datetime) -> None:
+        """Every change by itself, and those that fail to the dead letters."""
+        for change in batch.changes:
+            try:
+                async with connection.transaction():
+                    await apply(connection, self._types, [change], now)
+            except _FAILURES as error:
+                if _may_pass(error):
+                    raise
+                log.error("%s cannot be written: %s", change.uri[:500], error)
+                batch.bury(DeadLetter("index", None, change.did, "unwritable", f"{change.uri}: {error}", change.block))
 
     async def _fence(self, connection: Connection) -> None:
         epoch = await connection.fetchval("select epoch from shards where shard = $1 for update", self._shard)
@@ -276,18 +331,15 @@ class Writer:
         )
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether what went wrong lies around a transaction (deadlocks too) and not in what is in it."""
+    if isinstance(error, ValueError | asyncpg.QueryCanceledError):
+        return False  # the driver could not encode a value; a statement was stopped by an operator
+    return isinstance(error, (*AWAY, asyncpg.TransactionRollbackError))
+
+
 async def is_held(connection: Connection, shard: str) -> bool:
     """Whether an ingester holds `shard` now."""
     index = int(shard.partition("/")[0])
-    held: bool = await connection.fetchval(
-        """
-        select exists (
-            select from pg_locks where locktype = 'advisory' and granted and classid = $1::bigint::oid
-                and objid = $2::bigint::oid and objsubid = 2
-                and database = (select oid from pg_database where datname = current_database())
-        )
-        """,
-        _SHARD_LOCK,
-        index,
-    )
+    held: bool = await connection.fetchval(f"select exists (select {_HOLDERS})", _SHARD_LOCK, index)
     return held

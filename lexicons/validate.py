@@ -72,13 +72,16 @@ class Validator:
         (no member of it), `ref` (a blob's), `nesting`. Of MAX_VIOLATIONS or more, the rest may be left out.
         LexiconError when `collection` is no record type of the catalog.
         """
+        misplaced = self.key_violations(collection, rkey)
+        found = self._checks[collection](value, 1) or []
+        return [*misplaced, *found] if misplaced else found
+
+    def key_violations(self, collection: str, rkey: str) -> list[Violation]:
+        """What is wrong with `rkey` as the key of a record of `collection`, whatever the record is; see above."""
         key = self._keys.get(collection)
         if key is None:
             raise LexiconError(f"No lexicon defines records of {collection[:400]}.")
-        found = self._checks[collection](value, 1)
-        if not _is_key(rkey, key):
-            found = [Violation((), "key", f"stands under a key that is not {key}"), *(found or ())]
-        return found or []
+        return [] if _is_key(rkey, key) else [Violation((), "key", f"stands under a key that is not {key}")]
 
     def validate_record(self, collection: str, rkey: str, value: object) -> None:
         """Raises InvalidRecord when `record_violations` finds anything."""

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
+from appview.db import AWAY
 from xrpc.errors import Unavailable
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         raise Unavailable("The database did not answer in time.")
     try:
         return task.result()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, *AWAY) as error:
         if not is_away(error):
             raise
         log.warning("the database does not answer: %r", error)

@@ -5,15 +5,39 @@ the counts of others comes and goes with that, in the transaction that changes i
 for `set_identity`, that any process may call.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
 from appview.db import Connection
-from appview.index.records import TABLES
+from appview.index.counts import Changes
+from appview.index.records import record_types
 from appview.index.recount import shift
+from lexicons.catalog import NAMESPACE
 
 _MAX_STATUS: Final = 100
+# To take out rows, the namespace is of no account.
+_KINDS: Final = tuple({kind.table: kind for kind in record_types(NAMESPACE).values()}.values())
+
+# Of an account's rows, as many as are of size $2 together, and at least one while there are any. A large value is more
+# than one row to Postgres too, which keeps it in pieces.
+_SOME: Final = """
+    select uri, size from (
+        select uri, size, sum(size) over (order by uri rows between unbounded preceding and 1 preceding) as before
+        from ({few} limit $2) as few
+    ) as measured
+    where coalesce(before, 0) < $2
+"""
+_SHOWN: Final = """
+    select uri,
+        {size} + coalesce((select octet_length(value) / 2000 from records where records.uri = shown.uri), 0) as size
+    from {table} as shown where did = $1
+"""
+# As a range, since there is no index but that of the URIs: '0' follows '/'.
+_REST: Final = """
+    select uri, 1 + coalesce(octet_length(value) / 2000, 0) as size
+    from records where uri >= 'at://' || $1 || '/' and uri < 'at://' || $1 || '0' order by uri
+"""
 
 
 async def see(connection: Connection, dids: Iterable[str]) -> None:
@@ -46,6 +70,8 @@ async def _change(connection: Connection, did: str, assignments: str, *values: o
         *values,
     )
     if before != after:
+        # However much there is of it: half of it cannot be shown. What follows in this transaction has no limit either.
+        await connection.execute("select set_config('statement_timeout', '0', true)")
         await shift(connection, did, 1 if after else -1)
     return bool(before != after)
 
@@ -67,22 +93,74 @@ async def set_identity(connection: Connection, did: str, *, handle: str | None, 
         )
 
 
-async def purge(connection: Connection, did: str) -> None:
-    """Forget an account: its records and their tombstones, what it did to counts, what waits to be done for it.
+async def purge(connection: Connection, did: str, *, limit: int = 5_000) -> bool:
+    """Forget an account, some of it at a time: its records and their tombstones, and what waits to be done for it.
 
-    What is left is that there was such an account, and its status; and what others did, such as following it. Its
-    repository is no longer tracked: should it come back, it is one that was never seen.
+    Each call deletes about `limit` records (an item of a list counts as one, a large record as several), and says
+    whether that was all; until then, it is to be called again in another transaction. The first call hides an account
+    that is still visible (it is not active then, until its host says so), so nothing of it is shown or counted in
+    between. Each leaves records whole or gone, counts exact, and a chain that would be fetched anew should the account
+    come back; its jobs go last, so that the one that purges survives a crash.
+
+    What is left at the end is that there was such an account, and its status; and what others did, such as following
+    it. Its repository is no longer tracked: should it come back, it is one that was never seen.
     """
-    visible = await connection.fetchval("select visible from actors where did = $1 for update", did)
-    if visible:
-        await shift(connection, did, -1)
-    await connection.execute(
-        "delete from list_items using lists where lists.did = $1 and list_items.list = lists.uri", did
-    )
-    for table in dict.fromkeys((*TABLES.values(), "held_frames", "dead_letters", "did_documents", "repos")):
-        await connection.execute(f"delete from {table} where did = $1", did)  # noqa: S608 - our own names
+    if await connection.fetchval("select visible from actors where did = $1 for update", did):
+        await _change(connection, did, "active = false")
+    room = limit - await _purge_records(connection, did, limit)
+    for table in ("held_frames", "dead_letters"):
+        if room > 0:
+            room -= await _purge_frames(connection, table, did, room)
+    if room <= 0:
+        await connection.execute(
+            """
+            update repos set status = 'desynchronized', rev = null, data = null, commit_cid = null, needs_rev = null,
+                reason = 'purging', status_at = now()
+            where did = $1 and reason <> 'purging'
+            """,
+            did,
+        )
+        return False
+    await connection.execute("delete from did_documents where did = $1", did)
+    await connection.execute("delete from repos where did = $1", did)
     await connection.execute("delete from jobs where subject = $1", did)
-    # As a range, since there is no index but that of the URIs: '0' follows '/'.
-    await connection.execute("delete from records where uri >= $1 and uri < $2", f"at://{did}/", f"at://{did}0")
-    await connection.execute("update actor_counts set tracks = 0, lists = 0, likes = 0 where did = $1", did)
     await connection.execute("update actors set handle = null, pds = null, identity_at = null where did = $1", did)
+    return True
+
+
+async def _purge_records(connection: Connection, did: str, limit: int) -> int:
+    """Delete records with their projections, then those that have none; the size of all that was deleted."""
+    done = 0
+    changes = Changes()
+    for kind in _KINDS:
+        if done < limit:
+            few = _SHOWN.format(size=kind.size, table=kind.table)
+            uris, size = await _some(connection, few, did, limit - done)
+            await kind.swap(connection, uris, (), changes)
+            await _delete(connection, uris)
+            done += size
+    await changes.apply(connection)
+    if done < limit:
+        uris, size = await _some(connection, _REST, did, limit - done)
+        await _delete(connection, uris)
+        done += size
+    return done
+
+
+async def _some(connection: Connection, few: str, did: str, limit: int) -> tuple[list[str], int]:
+    rows = await connection.fetch(_SOME.format(few=few), did, limit)
+    return [row["uri"] for row in rows], sum(row["size"] for row in rows)
+
+
+async def _delete(connection: Connection, uris: Sequence[str]) -> None:
+    await connection.execute("delete from records where uri = any($1::text[])", uris)
+
+
+async def _purge_frames(connection: Connection, table: str, did: str, limit: int) -> int:
+    gone = await connection.fetch(
+        f"delete from {table} where id = any(array(select id from {table} where did = $1 order by id limit $2))"  # noqa: S608 - our own names
+        " returning id",
+        did,
+        limit,
+    )
+    return len(gone)

@@ -73,6 +73,8 @@ def _coalesce(changes: Iterable[Change]) -> dict[str, _Latest]:
         if before is None:
             latest[change.uri] = _Latest(change, (), fresh=False)
             continue
+        if change.rev < before.change.rev:
+            continue  # a fetch may bring what was already overtaken
         judgement = before.change.judgement
         if judgement is None or judgement.value is None or judgement.verdict == "rejected":
             latest[change.uri] = _Latest(change, (), fresh=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from appview.db import Pool
+from appview.db import AWAY, Pool
 from appview.net.store import Change, StoreError
 
 
@@ -64,5 +64,5 @@ def _time(seconds: float) -> datetime:
 def _store_errors() -> Iterator[None]:
     try:
         yield
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, *AWAY) as error:
         raise StoreError(f"the store of DID documents did not answer ({type(error).__name__})") from error

@@ -12,6 +12,7 @@ from appview.index.lock import index_lock
 from appview.index.records import TABLES
 
 _KEYS_AT_ONCE = 500
+_SHIFT_SECONDS: Final = 3600.0
 
 # What one account adds to the counts, by being visible.
 _THEIR_SUBJECTS: Final = """
@@ -116,7 +117,8 @@ _ALL: Final = (
 async def shift(connection: Connection, did: str, sign: Literal[1, -1]) -> None:
     """Add to the counts what an account adds to them by being visible, or with -1 take it away.
 
-    For when the account becomes visible, or ceases to be, in the same transaction.
+    For when the account becomes visible, or ceases to be, in the same transaction. It is as much work as the account
+    has rows, each found by its DID: millions take minutes, and whoever calls has lifted the limit of a statement.
     """
     await connection.execute(
         f"""
@@ -131,6 +133,7 @@ async def shift(connection: Connection, did: str, sign: Literal[1, -1]) -> None:
         """,  # noqa: S608 - our own names
         did,
         sign,
+        timeout=_SHIFT_SECONDS,
     )
     await connection.execute(
         """
@@ -141,6 +144,7 @@ async def shift(connection: Connection, did: str, sign: Literal[1, -1]) -> None:
         """,
         did,
         sign,
+        timeout=_SHIFT_SECONDS,
     )
     theirs = " union all ".join(
         f"select '{name}', count(*) from {table} where did = $1"  # noqa: S608 - our own names
@@ -154,6 +158,7 @@ async def shift(connection: Connection, did: str, sign: Literal[1, -1]) -> None:
         """,  # noqa: S608 - our own names
         did,
         sign,
+        timeout=_SHIFT_SECONDS,
     )
 
 

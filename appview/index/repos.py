@@ -59,6 +59,16 @@ async def resume(connection: Connection) -> None:
     )
 
 
+async def recheck(connection: Connection) -> None:
+    """Have the host of every repository asked where it stands: one that is ahead of what is here is fetched."""
+    await connection.execute(
+        """
+        insert into jobs (kind, subject, note) select 'status', did, 'recheck' from repos order by did
+        on conflict (kind, subject) do update set wanted = jobs.wanted + 1
+        """
+    )
+
+
 async def save(connection: Connection, chains: Iterable[Chain], now: datetime) -> None:
     """Write these chains, each in place of what was there; `status_at` moves only with the status."""
     rows = sorted(chains)
@@ -74,7 +84,9 @@ async def save(connection: Connection, chains: Iterable[Chain], now: datetime) -
         on conflict (did) do update set
             status_at = case when repos.status = excluded.status then repos.status_at else excluded.status_at end,
             status = excluded.status, rev = excluded.rev, data = excluded.data, commit_cid = excluded.commit_cid,
-            needs_rev = excluded.needs_rev, reason = excluded.reason,
+            needs_rev = case when excluded.status = 'synchronized' then null
+                else greatest(repos.needs_rev, excluded.needs_rev) end,
+            reason = excluded.reason,
             proven_by = coalesce(excluded.proven_by, repos.proven_by),
             proven_at = coalesce(excluded.proven_at, repos.proven_at),
             fetched_at = coalesce(excluded.fetched_at, repos.fetched_at)

@@ -4,17 +4,19 @@ The schemas of `fm.plyr.*` were never published, so no server checks them and an
 or `tolerated`: shown, as far as it can be; or `rejected`: kept aside. The worst of what is wrong with it counts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from appview.index.records import record_types
-from appview.index.records.fields import SELF_LABELS
-from lexicons.catalog import shipped
+from appview.index.records.fields import MAX_DID_BYTES, MAX_SUBJECT_BYTES, SELF_LABELS, is_key
+from appview.index.records.list import MAX_TYPE_BYTES
+from lexicons.catalog import LexiconError, shipped
 from lexicons.checks import MAX_VIOLATIONS
 from lexicons.data import DataError, check_record, decode
 from lexicons.validate import Validator, Violation
 
-__all__ = ["TABLE", "Deviation", "Judge", "Judgement", "Rule", "Verdict", "rule_of"]
+__all__ = ["TABLE", "Content", "Deviation", "Judge", "Judgement", "Rule", "Verdict", "rule_of", "weight"]
 
 Verdict: TypeAlias = Literal["ok", "tolerated", "rejected"]
 
@@ -23,6 +25,7 @@ MAX_DEVIATIONS: Final = 100
 
 _ANY: Final = ""
 
+Path: TypeAlias = tuple[str | int, ...]
 Condition: TypeAlias = Callable[[Mapping[str, Any], Violation], bool]
 
 
@@ -76,6 +79,8 @@ TABLE: Final = (
          "tolerated", "shown as it is"),
     Rule("no-time", "*", "createdAt updatedAt playedTime", _ANY,
          "tolerated", "ordered by its key, or by when it was first seen"),
+    Rule("too-long", "like comment follow generator", "subject.uri subject did", "bound",
+         "rejected", "what it is about has a name too long to be looked up by"),
     # --- tracks ---
     Rule("long-name", "track", "title artist", "maxLength",
          "tolerated", "shown in full", _bytes_at_most(2560)),
@@ -89,6 +94,8 @@ TABLE: Final = (
          "tolerated", "shown, with its audio"),
     Rule("odd-blob", "track", "audioBlob*", _ANY,
          "tolerated", "shown; the blob is used if it has a link to bytes, else left out"),
+    Rule("too-long", "track", "features*", "bound",
+         "tolerated", "shown without the features whose DIDs are too long to be looked up by"),
     Rule("features-as-text", "track", "features[]", "type",
          "tolerated", "shown; a feature that is a DID is one, others are left out"),
     Rule("odd-features", "track", "features*", _ANY,
@@ -113,6 +120,8 @@ TABLE: Final = (
     # --- lists ---
     Rule("long-list", "list", "items", "maxLength",
          "tolerated", "shown in full", _items_at_most(5000)),
+    Rule("too-long", "list", "listType items[].subject.uri", "bound",
+         "tolerated", "shown without the type, or the items, whose names are too long to be looked up by"),
     Rule("no-version", "list", "items[].subject.cid", _ANY,
          "tolerated", "shown; which version was meant is not known"),
     Rule("odd-item", "list", "items[]*", _ANY,
@@ -176,6 +185,15 @@ class Judgement(NamedTuple):
         return [deviation.as_json() for deviation in self.deviations] or None
 
 
+class Content(NamedTuple):
+    """What was made of a block of a collection, under whatever key it stands: a Judgement but for that."""
+
+    verdict: Verdict
+    value: dict[str, Any] | None
+    deviations: tuple[Deviation, ...]
+    collection: str
+
+
 class Judge:
     """Judges records of all our collections. Pure; one is enough for a process."""
 
@@ -189,16 +207,35 @@ class Judge:
 
     def judge(self, collection: str, rkey: str, block: bytes) -> Judgement:
         """The verdict on the record `block` at `collection`/`rkey`. LexiconError when that collection is not ours."""
-        name = self._names.get(collection, "")
+        return self.judge_key(self.judge_content(collection, block), rkey)
+
+    def judge_content(self, collection: str, block: bytes) -> Content:
+        """What takes time to judge of a record, once for all keys that it stands under. LexiconError likewise."""
+        name = self._names.get(collection)
+        if name is None:
+            raise LexiconError(f"Records of {collection[:400]} are not indexed.")
         try:
             value = decode(block)
         except DataError as error:
-            return self._weighed(name, None, [Violation((), "encoding", f"is not DAG-CBOR: {error}")])
+            found = [Violation((), "encoding", f"is not DAG-CBOR: {error}")]
+            return Content(*self._weighed(name, None, found), collection)
         validator = self._companion_validator if name == "bsky_profile" else self._validator
-        found = validator.record_violations(collection, rkey, value) or _beyond_the_schema(name, value)
+        found = validator.violations(collection, value) or _beyond_the_schema(name, value)
+        if len(block) > MAX_DID_BYTES and type(value) is dict:
+            found += islice(_beyond_the_index(name, value), MAX_DEVIATIONS)
         if b"$link" in block or b"$bytes" in block:
             found += _unsayable(value)
-        return self._weighed(name, value, found) if found else Judgement("ok", value, ())
+        judged = self._weighed(name, value, found) if found else Judgement("ok", value, ())
+        return Content(*judged, collection)
+
+    def judge_key(self, content: Content, rkey: str) -> Judgement:
+        """The verdict on a record of that content under the key `rkey`."""
+        verdict, value, deviations, collection = content
+        misplaced = self._validator.key_violations(collection, rkey)
+        if not misplaced:
+            return Judgement(verdict, value, deviations)
+        verdict, _, told = self._weighed(self._names[collection], value, misplaced)
+        return Judgement(verdict, value, (*told, *deviations)[:MAX_DEVIATIONS])
 
     def _weighed(self, name: str, value: Any, found: list[Violation]) -> Judgement:
         record = value if type(value) is dict else None
@@ -224,6 +261,15 @@ class Judge:
         if fitting is None:
             fitting = self._fitting[key] = tuple(rule for rule in TABLE if _is_about(rule, *key))
         return next(rule for rule in fitting if rule.when is None or rule.when(record, found))
+
+
+def weight(judged: Judgement | Content) -> int:
+    """How many rows of projections it comes to: one, and of a list one more for each item."""
+    value = judged.value
+    if value is None or judged.verdict == "rejected":
+        return 1
+    # What is not rejected says what it is; of our types that one is called so, in any namespace.
+    return 1 + len(value["items"]) if value["$type"].endswith(".list") else 1
 
 
 def rule_of(deviation: Mapping[str, str], name: str) -> Rule | None:
@@ -259,6 +305,46 @@ def _beyond_the_schema(name: str, value: Any) -> list[Violation]:
         if labels is not None and labels["$type"] != SELF_LABELS:
             return [Violation(("labels", "$type"), "union", f"is not {SELF_LABELS}")]
     return []
+
+
+def _beyond_the_index(name: str, value: Mapping[str, Any]) -> Iterator[Violation]:
+    """What would be a key of an index, and is too long for one; whatever else is wrong with the record."""
+    for path, key in _keys(name, value):
+        if type(key) is str and not is_key(key):
+            yield Violation(path, "bound", f"has over {MAX_DID_BYTES} bytes in its DID, or {MAX_SUBJECT_BYTES} in all")
+    list_type = value.get("listType")
+    if name == "list" and type(list_type) is str and len(list_type.encode()) > MAX_TYPE_BYTES:
+        yield Violation(("listType",), "bound", f"has over {MAX_TYPE_BYTES} bytes")
+
+
+def _keys(name: str, value: Mapping[str, Any]) -> Iterator[tuple[Path, object]]:
+    """Where a record names accounts and records by which it is looked up, and what is there."""
+    match name:
+        case "like" | "comment":
+            yield ("subject", "uri"), _at(value, "subject", "uri")
+        case "list":
+            for n, item in enumerate(_array(value, "items")):
+                yield ("items", n, "subject", "uri"), _at(item, "subject", "uri")
+        case "follow":
+            yield ("subject",), value.get("subject")
+        case "generator":
+            yield ("did",), value.get("did")
+        case "track":
+            for n, feature in enumerate(_array(value, "features")):
+                yield ("features", n), feature
+                yield ("features", n, "did"), _at(feature, "did")
+
+
+def _at(value: object, *names: str) -> object:
+    """What is in `value` by these names, one within the other; None where one of them is missing."""
+    for name in names:
+        value = value.get(name) if type(value) is dict else None
+    return value
+
+
+def _array(value: Mapping[str, Any], name: str) -> list[Any]:
+    found = value.get(name)
+    return found if type(found) is list else []
 
 
 def _unsayable(value: Any) -> list[Violation]:

@@ -15,7 +15,7 @@ import asyncpg
 from dramatiq.brokers.redis import RedisBroker
 from redis import RedisError
 
-from appview.db import Connection, DatabaseError, connect
+from appview.db import AWAY, Connection, DatabaseError, connect
 from appview.jobs.family import Family
 from appview.jobs.rows import CHANNEL, Job, next_due, take
 
@@ -53,7 +53,7 @@ async def dispatch(database_url: str, families: Sequence[Family], broker: RedisB
                 await _dispatch(connection, families, broker, pace)
             finally:
                 await connection.close()
-        except (OSError, DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError) as error:
+        except (DatabaseError, asyncpg.PostgresError, RedisError, *AWAY) as error:
             _log.warning("no jobs are handed out for now: %s", str(error) or type(error).__name__)
         await asyncio.sleep(pace.poll)
 

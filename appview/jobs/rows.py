@@ -110,10 +110,15 @@ async def take(connection: Connection, kind: str, limit: int, *, lease: float = 
     return [Job(*row) for row in rows]
 
 
-async def release(connection: Connection, kinds: Sequence[str]) -> None:
-    """Make due at once what was taken of `kinds`, whose takers are known to be gone."""
+async def release(connection: Connection, kinds: Sequence[str], *, but: Iterable[str] = ()) -> None:
+    """Make due at once what was taken of `kinds`, whose takers are known to be gone; not the subjects in `but`."""
     await connection.execute(
-        "update jobs set leased = false, due_at = now() where kind = any($1) and leased", list(kinds)
+        """
+        update jobs set leased = false, due_at = now()
+        where kind = any($1::text[]) and leased and subject <> all ($2::text[])
+        """,
+        list(kinds),
+        list(but),
     )
 
 

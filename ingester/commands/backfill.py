@@ -4,29 +4,39 @@ import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import Final
+from typing import Final, Never
 
 from appview import log
 from appview.commands import CommandError, Commands
 from appview.commands.database import database, migrated
 from appview.commands.progress import Progress
 from appview.config import Config
-from appview.db import Pool
+from appview.db import AWAY, DatabaseError, Pool
 from appview.index.records import record_types
 from appview.jobs import rows as jobs
 from appview.net.http import HttpClient
 from appview.net.lookup import Dns
 from appview.net.policy import Policy
 from ingester.discovery import Discovery
-from ingester.engine import discovery_sources, engine
+from ingester.engine import Engine, discovery_sources, engine
 from ingester.hosts import HostError
-from ingester.writer import is_held
+from ingester.writer import Fenced, is_held
 from lexicons.formats import is_did, is_nsid
 
 POLL_SECONDS: Final = 0.3
+COUNT_SECONDS: Final = 1.0
+"""Between two counts of what is left, or twenty times as long as counting takes."""
+ABSENT_SECONDS: Final = 5
+"""How long the ingester that fetches may be away, as when it is started anew."""
+
+_ALL: Final = "from jobs where kind = 'fetch'"
+_NAMED: Final = f"{_ALL} and subject = any($1)"
+_LEFT: Final = "(error is null or leased)"
+
+logger = logging.getLogger("plyr.backfill")
 
 
 def register(commands: Commands) -> None:
@@ -85,8 +95,11 @@ async def _backfill(config: Config, url: str, dids: Sequence[str], collections: 
 
 
 async def _discover(discovery: Discovery, collections: Sequence[str]) -> None:
-    """Ask each source; one that does not answer is named, and the others are asked all the same. Raises HostError."""
-    failures: list[HostError] = []
+    """Ask each source; one that does not answer is named, and the others are asked all the same.
+
+    Raises CommandError when none answers.
+    """
+    failures: list[str] = []
     progress = Progress(0, "repositories listed")
 
     async def watch() -> None:
@@ -99,15 +112,15 @@ async def _discover(discovery: Discovery, collections: Sequence[str]) -> None:
         for source in discovery.sources:
             try:
                 await discovery.once(source, collections)
-            except HostError as error:
-                print(f"{source} cannot be asked: {error}", file=sys.stderr)
-                failures.append(error)
+            except (HostError, *AWAY) as error:
+                failures.append(f"{source} cannot be asked: {error}")
+                print(failures[-1], file=sys.stderr)
     finally:
         watching.cancel()
         progress.end()
     print(f"{discovery.looked_at:,} repositories listed, {discovery.found:,} of them new", file=sys.stderr)
     if failures and len(failures) == len(discovery.sources):
-        raise failures[0]
+        raise CommandError("no source could be asked; what was found before is kept")
 
 
 async def _resync(config: Config, url: str, dids: Sequence[str]) -> int:
@@ -143,51 +156,115 @@ async def _report(pool: Pool, dids: Sequence[str], started: datetime) -> int:
 
 
 async def _until_fetched(config: Config, url: str, pool: Pool, dids: Sequence[str]) -> int:
-    """Wait until no fetch is left (of `dids`, if any are named) but such as failed. 1 when some failed."""
-    async with _ingester(config, url, pool):
-        total = await _left(pool, dids)
-        progress = Progress(sum(total), "repositories")
-        waiting, failed = total
-        while waiting:
-            progress.at(sum(total) - waiting - failed, f"{failed} failed" if failed else "")
-            await asyncio.sleep(POLL_SECONDS)
-            waiting, failed = await _left(pool, dids)
-        progress.end()
-    print(f"{max(0, sum(total) - failed):,} repositories fetched", file=sys.stderr)
+    """Wait until no fetch is left (of `dids`, if any are named) but such as failed. 1 when some failed.
+
+    Raises CommandError when nobody fetches any more before that.
+    """
+    fetching = asyncio.create_task(_fetching(config, url, pool))
+    waiting = asyncio.create_task(_wait(pool, dids))
+    try:
+        await asyncio.wait({fetching, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            error = fetching.exception()
+            if isinstance(error, CommandError | DatabaseError):
+                raise error
+            reason = error if isinstance(error, Fenced) else f"{type(error).__name__}: {error}"
+            raise CommandError(f"the fetching has ended: {reason}") from error
+        total, failed = waiting.result()
+    finally:
+        waiting.cancel()
+        fetching.cancel()
+        await asyncio.gather(waiting, fetching, return_exceptions=True)
+    print(f"{max(0, total - failed):,} repositories fetched", file=sys.stderr)
     if failed:
         print(f"{failed:,} could not be fetched yet; they are tried again later", file=sys.stderr)
     return 1 if failed else 0
 
 
-async def _left(pool: Pool, dids: Sequence[str]) -> tuple[int, int]:
+async def _wait(pool: Pool, dids: Sequence[str]) -> tuple[int, int]:
+    """Wait until nothing is left but what failed; how many there were, and how many failed."""
+    clock = asyncio.get_running_loop().time
+    left, failed = await _count(pool, dids)
+    total = left + failed
+    progress = Progress(total, "repositories")
+    due = clock() + COUNT_SECONDS
+    while await _is_any_left(pool, dids):
+        if clock() >= due:
+            started = clock()
+            left, failed = await _count(pool, dids)
+            progress.at(max(0, total - left - failed), f"{failed} failed" if failed else "")
+            due = clock() + max(COUNT_SECONDS, 20 * (clock() - started))
+        await asyncio.sleep(POLL_SECONDS)
+    progress.end()
+    _, failed = await _count(pool, dids)
+    return total, failed
+
+
+async def _is_any_left(pool: Pool, dids: Sequence[str]) -> bool:
+    """Whether a fetch is still to be tried."""
+    row = await _ask(pool, f"select exists (select {_NAMED if dids else _ALL} and {_LEFT})", dids)
+    return bool(row[0])
+
+
+async def _count(pool: Pool, dids: Sequence[str]) -> tuple[int, int]:
     """How many fetches are still to be tried, and how many wait since they failed."""
-    row = await pool.fetchrow(
-        """
-        select count(*) filter (where error is null or leased), count(*) filter (where error is not null and not leased)
-        from jobs where kind = 'fetch' and (cardinality($1::text[]) = 0 or subject = any($1))
-        """,
-        dids,
-    )
-    return (row[0], row[1]) if row is not None else (0, 0)
+    counts = f"count(*) filter (where {_LEFT}), count(*) filter (where not {_LEFT})"
+    row = await _ask(pool, f"select {counts} {_NAMED if dids else _ALL}", dids)
+    return row[0], row[1]
 
 
-@asynccontextmanager
-async def _ingester(config: Config, url: str, pool: Pool) -> AsyncIterator[None]:
-    """Whoever does the jobs: the ingester that runs, or, where none does, one within this process."""
+async def _ask(pool: Pool, sql: str, dids: Sequence[str]) -> Sequence[int]:
+    """One row, asked for until the database answers: those who fetch wait for it as well."""
+    while True:
+        try:
+            row = await pool.fetchrow(sql, *([dids] if dids else []))
+        except AWAY as error:
+            logger.warning("waiting for the database: %s", error)
+            await asyncio.sleep(COUNT_SECONDS)
+        else:
+            return list(row or ())
+
+
+async def _fetching(config: Config, url: str, pool: Pool) -> None:
+    """See to it that the jobs are done, until cancelled: by the ingester that runs, or, where none does, here.
+
+    Raises what has ended that.
+    """
     async with pool.acquire() as connection:
         is_running = await is_held(connection, config.shard)
     if is_running:
-        yield
-        return
+        await _accompany(pool, config.shard)
     logging.getLogger("plyr").setLevel(logging.WARNING)
     async with engine(config, url) as made:
         running = asyncio.create_task(made.run(live=False))
         try:
-            yield
-            await made.stop()
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await _wind_down(made)
+            raise
         finally:
             running.cancel()
             await asyncio.wait({running})
+
+
+async def _accompany(pool: Pool, shard: str) -> Never:
+    """Watch the ingester that runs. Raises CommandError when it does so no longer."""
+    absent = 0
+    while absent < ABSENT_SECONDS:
+        await asyncio.sleep(1)
+        try:
+            async with pool.acquire() as connection:
+                absent = 0 if await is_held(connection, shard) else absent + 1
+        except AWAY as error:
+            logger.warning("waiting for the database: %s", error)
+    raise CommandError("the ingester that fetched has ended; what is left is fetched when one runs again")
+
+
+async def _wind_down(made: Engine) -> None:
+    try:
+        await made.stop()
+    except TimeoutError:
+        logger.warning("what was finished last could not be written in time; it is done again with the next start")
 
 
 def _did(text: str) -> str:

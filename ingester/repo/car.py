@@ -65,24 +65,40 @@ def index_car(
     For exports that are mapped into memory rather than read: no block is held. A place is `start << 24 | size`, in
     bytes, which `block_at` turns back. `on_progress` is called with the offset reached, every few thousand blocks.
     """
-    root, at = _read_header(data)
-    size = len(data)
-    places: dict[bytes, int] = {}
-    while at < size:
-        length, at = _length(data, at)
-        end = at + length
-        if end > size:
-            raise CarError("bad_car", "the last block is cut off")
-        cid = data[at : at + CID_BYTES]
-        _check_cid(cid, length)
-        start = at + CID_BYTES
-        if hashlib.sha256(data[start:end]).digest() != cid[4:]:
-            raise CarError("block_hash_mismatch", f"block {CID(cid)} is not what its CID says")
-        places[cid] = start << 24 | end - start
-        at = end
-        if on_progress is not None and not len(places) % 4_096:
-            on_progress(at)
-    return root, places
+    indexing = CarIndex(data)
+    while not indexing.advance(4_096):
+        if on_progress is not None:
+            on_progress(indexing.at)
+    return indexing.root, indexing.places
+
+
+class CarIndex:
+    """`index_car` in steps, for whoever has other things to do in between. Raises CarError."""
+
+    def __init__(self, data: bytes | mmap) -> None:
+        self.root, self.at = _read_header(data)
+        self.places: dict[bytes, int] = {}
+        self._data = data
+
+    def advance(self, count: int) -> bool:
+        """Index the next `count` blocks; True at the end."""
+        data, at, places = self._data, self.at, self.places
+        size = len(data)
+        while at < size and count > 0:
+            length, at = _length(data, at)
+            end = at + length
+            if end > size:
+                raise CarError("bad_car", "the last block is cut off")
+            cid = data[at : at + CID_BYTES]
+            _check_cid(cid, length)
+            start = at + CID_BYTES
+            if hashlib.sha256(data[start:end]).digest() != cid[4:]:
+                raise CarError("block_hash_mismatch", f"block {CID(cid)} is not what its CID says")
+            places[cid] = start << 24 | end - start
+            at = end
+            count -= 1
+        self.at = at
+        return at >= size
 
 
 def block_at(data: bytes | mmap, place: int) -> bytes:

@@ -1,9 +1,16 @@
 """Finding the repositories that were there before us."""
 
 import asyncio
+import logging
+from collections.abc import Callable
 
+import pytest
+from aiohttp import web
+
+from ingester.hosts import HostError
 from tests.ingester.world import SECONDS, World, create, world
-from tests.system.synthetic import Account, Pds
+from tests.system.synthetic import Account, Pds, Server, refusal
+from tests.writer.cbor import encode
 
 
 def people(there: World, count: int) -> list[Account]:
@@ -62,7 +69,6 @@ async def test_it_goes_on_where_it_was_broken_off(database_url: str) -> None:
             "insert into upstreams values ('0/1', $1, $2)", there.pds.url, there.pds.stream.head
         )
         async with there.ingesting() as made:
-            await made.discovery._all_pages(there.pds.url, "")
             await there.settled(made)
         found = {row["did"] for row in await there.connection.fetch("select did from repos")}
         assert found == {account.did for account in accounts[6:] if account.repo.leaves}
@@ -81,3 +87,122 @@ async def test_a_host_that_is_down_is_asked_again_later(database_url: str) -> No
             assert not asking.done()
             asking.cancel()
         assert await there.value("select count(*) from repos") == 0
+
+
+async def test_it_is_asked_again_a_while_after_the_last_time_over_a_restart_too(database_url: str) -> None:
+    async with world(database_url) as there:
+        known, _ = people(there, 2)
+        async with there.ingesting() as made:
+            await there.followed(made)
+            known.write(create(known, 2))
+            await there.settled(made)
+        late = there.pds.create_account("late")
+        late.write(create(late, 1))
+        # All that came meanwhile was lost.
+        await there.connection.execute("update upstreams set cursor = $1", there.pds.stream.head)
+        before = there.pds.asked["com.atproto.sync.listRepos"]
+        async with there.ingesting() as made:
+            await there.followed(made)
+            await asyncio.sleep(0.3)
+            assert there.pds.asked["com.atproto.sync.listRepos"] == before
+        await there.connection.execute("update discoveries set finished_at = now() - interval '7 hours'")
+        async with there.ingesting():
+            await there.until(f"select exists (select from repos where did = '{late.did}' and status = 'synchronized')")
+
+
+async def test_collections_that_were_not_begun_before_a_crash_are_asked_for(database_url: str) -> None:
+    async with world(database_url) as there, Pds(there.directory, "pds2", by_collection=True) as other:
+        there.pds = other
+        accounts = people(there, 4)
+        await there.connection.execute(
+            "insert into discoveries (source, collection, finished_at) values ($1, 'fm.plyr.actor.profile', now())",
+            other.url,
+        )
+        await there.connection.execute("insert into upstreams values ('0/1', $1, $2)", other.url, other.stream.head)
+        async with there.ingesting():
+            await there.until(f"select count(*) = {len(accounts) // 2} from repos where status = 'synchronized'")
+
+
+async def test_a_gap_in_the_stream_makes_it_ask_again_at_once(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "plyr")
+    async with world(database_url) as there:
+        people(there, 2)
+        async with there.ingesting() as made:
+            await there.settled(made)
+            late = there.pds.create_account("late")
+            late.repo.commit([create(late, 1)])
+            for _ in range(3):
+                info = encode({"op": 1, "t": "#info"}) + encode({"name": "OutdatedCursor"})
+                there.pds.stream.append(there.pds.host.next_seq(), info)
+            await there.until(f"select exists (select from repos where did = '{late.did}' and status = 'synchronized')")
+        assert sum("OutdatedCursor" in record.getMessage() for record in caplog.records) == 1
+
+
+class Lister(Server):
+    """A host that lists repositories page by page: of the cursor asked with, the next one."""
+
+    def __init__(self, following: Callable[[str], str]) -> None:
+        super().__init__()
+        self.following = following
+        self.cursors: list[str] = []
+        self.route("/xrpc/com.atproto.sync.listReposByCollection", self._list)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        cursor = request.query.get("cursor", "")
+        self.cursors.append(cursor)
+        if cursor == "refused":
+            return refusal("InvalidRequest", "No such cursor.")
+        return web.json_response({"repos": [{"did": "did:web:a.test"}], "cursor": self.following(cursor)})
+
+
+@pytest.mark.parametrize("cycle", ["A", "AB", "ABCDEFG"])
+async def test_cursors_that_lead_round_come_to_an_end(cycle: str, database_url: str) -> None:
+    def following(cursor: str) -> str:
+        return cycle[(cycle.find(cursor) + 1) % len(cycle)] if cursor else cycle[0]
+
+    async with world(database_url) as there, Lister(following) as lister:
+        async with there.ingesting(live=False, PLYR_DISCOVERY_URL=lister.url) as made:
+            await asyncio.wait_for(made.discovery.once(lister.url, ["fm.plyr.track"]), SECONDS)
+        assert await there.value("select finished_at is not null and cursor is null from discoveries")
+        assert len(lister.cursors) <= 1 + 3 * len(cycle)
+
+
+async def test_after_an_empty_page_it_takes_its_time(database_url: str) -> None:
+    async def empty(request: web.Request) -> web.Response:
+        return web.json_response({"repos": [], "cursor": request.query.get("cursor", "") + "x"})
+
+    lister = Server()
+    lister.route("/xrpc/com.atproto.sync.listReposByCollection", empty)
+    async with (
+        world(database_url) as there,
+        lister,
+        there.ingesting(live=False, PLYR_DISCOVERY_URL=lister.url) as made,
+    ):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(made.discovery.once(lister.url, ["fm.plyr.track"]), 0.5)
+    assert lister.asked["com.atproto.sync.listReposByCollection"] == 1
+
+
+@pytest.mark.parametrize("cursor", ["a\0b", "a\nb", "x" * 1_025, "ü" * 600])
+async def test_a_cursor_that_is_none_is_a_fault_of_the_host(cursor: str, database_url: str) -> None:
+    async with (
+        world(database_url) as there,
+        Lister(lambda _: cursor) as lister,
+        there.ingesting(live=False, PLYR_DISCOVERY_URL=lister.url) as made,
+    ):
+        with pytest.raises(HostError, match="cursor"):
+            await made.discovery.once(lister.url, ["fm.plyr.track"])
+
+
+async def test_where_a_host_does_not_go_on_from_it_is_asked_from_the_start(database_url: str) -> None:
+    async with world(database_url) as there, Lister(lambda _: "") as lister:
+        await there.connection.execute(
+            "insert into discoveries (source, collection, cursor) values ($1, 'fm.plyr.track', 'refused')", lister.url
+        )
+        async with there.ingesting(live=False, PLYR_DISCOVERY_URL=lister.url) as made:
+            with pytest.raises(HostError, match="does not go on"):
+                await made.discovery.once(lister.url, ["fm.plyr.track"])
+            await made.discovery.once(lister.url, ["fm.plyr.track"])
+        assert lister.cursors == ["refused", ""]

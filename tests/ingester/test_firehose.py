@@ -152,6 +152,29 @@ async def test_an_address_that_speaks_no_websocket_is_an_error() -> None:
             await follow(f"ws://127.0.0.1:{port}", ignore)
 
 
+@pytest.mark.parametrize(
+    "location",
+    ["http://[::1", "ws://127.0.0.1:99999999/", "gopher://127.0.0.1/", "ws://127.0.0.1:1/"],
+    ids=["no address", "no port", "no scheme of ours", "another place"],
+)
+async def test_a_redirect_is_an_error_and_is_not_followed(location: str) -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        with pytest.raises(StreamError, match="302"):
+            await follow(f"ws://127.0.0.1:{port}", ignore)
+
+
+async def test_an_address_that_is_none_is_an_error() -> None:
+    with pytest.raises(StreamError, match="cannot be followed"):
+        await follow("ws://127.0.0.1:99999999", ignore)
+
+
 async def test_cancelling_closes_the_connection() -> None:
     closed = asyncio.Event()
     opened = asyncio.Event()

@@ -1,8 +1,10 @@
 """The ingester's metrics, read back by Prometheus' own parser."""
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ingester.metrics import Metrics
+from ingester.metrics import Metrics, kind_of
+from lexicons.frames import Frame
 
 
 def test_everything_that_was_counted_is_in_the_text() -> None:
@@ -28,3 +30,19 @@ def test_everything_that_was_counted_is_in_the_text() -> None:
     assert samples["plyr_write_to_visible_seconds_bucket", "0.04"] == 2
     assert samples["plyr_write_to_visible_seconds_bucket", "+Inf"] == 3
     assert samples["plyr_write_to_visible_seconds_sum",] == 100.031
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind"),
+    [
+        (Frame(1, "#commit", {}), "#commit"),
+        (Frame(1, "#info", {}), "#info"),
+        (Frame(1, "#invented", {}), "unknown"),
+        (Frame(-1, None, {}), "error"),
+        (Frame(-1, "#invented", {}), "error"),
+        (Frame(2, "#commit", {}), "unknown"),
+        (Frame(2, None, {}), "unknown"),
+    ],
+)
+def test_the_type_of_a_frame_is_counted_under_one_of_a_few_names(frame: Frame, kind: str) -> None:
+    assert kind_of(frame) == kind

@@ -1,10 +1,39 @@
 """Following one upstream: where it goes on, what it does not take, and what it says of itself."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from tests.ingester.world import SECONDS, create, world
-from tests.writer.cbor import encode
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from ingester.upstream import MAX_REPLAYED, said
+from tests.ingester.world import SECONDS, World, create, world
+from tests.writer.cbor import Value, encode, nested
+
+
+def message(t: str, **payload: Value) -> bytes:
+    """A frame of this type."""
+    return encode({"op": 1, "t": t}) + encode(payload)
+
+
+@asynccontextmanager
+async def saying(*frames: bytes) -> AsyncIterator[str]:
+    """A server that sends these frames to everybody, whatever the cursor."""
+
+    async def behave(connection: ServerConnection) -> None:
+        for frame in frames:
+            await connection.send(frame)
+        await connection.wait_closed()
+
+    async with serve(behave, "127.0.0.1", 0, compression=None) as listening:
+        yield f"ws://127.0.0.1:{next(iter(listening.sockets)).getsockname()[1]}"
+
+
+async def standing_at(there: World, url: str, seq: int) -> None:
+    """Let an upstream be one that was followed up to `seq`."""
+    await there.connection.execute("insert into upstreams values ('0/1', $1, $2)", url, seq)
 
 
 async def test_after_a_restart_it_goes_on_where_it_stopped(database_url: str) -> None:
@@ -33,7 +62,8 @@ async def test_a_message_that_is_no_frame_drops_the_connection_and_is_met_again(
             await there.settled(made)
             there.pds.stream.append(there.pds.host.next_seq(), b"\xff\xff")
             artist.write(create(artist, 2))
-            await there.until("select status #>> '{upstreams,0,error}' like '%DRISL%' from shards")
+            stands = f"%DRISL%; we stand at seq {there.pds.stream.seqs[-3]} since 20%"
+            await there.until(f"select status #>> '{{upstreams,0,error}}' like '{stands}' from shards")
             assert len(await there.uris()) == 1
             # Nothing behind it is taken on trust; once the server is mended, all of it comes.
             there.pds.stream.frames[-2] = encode({"op": 1, "t": "#new"}) + encode({"seq": there.pds.stream.seqs[-2]})
@@ -111,3 +141,96 @@ async def test_what_it_says_of_itself(database_url: str) -> None:
         assert upstream["cursor"] == upstream["last_seq"] == there.pds.stream.head
         assert (status["version"], status["held_frames"], status["queue"]["frames"]) == (1, 0, 0)
         assert "plyr_frames_total" in await there.value("select metrics from shards")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        message("#info", name="x\0y", message="a\0b"),
+        message("#info", name="x" * 100_000),
+        encode({"op": -1}) + encode({"error": "x\0y"}),
+        encode({"op": -1}) + encode({"error": "x", "message": "a\0" * 100_000}),
+        encode({"op": -1, "t": "#commit\0"}) + encode({"error": "x"}),
+        encode({"op": -1}) + encode({"error": nested(100)}),
+        encode({"op": 7, "t": "#commit\0"}) + encode({"seq": 1}),
+        message("#x\0", seq=1),
+        message("#x\0", seq=2**60),
+        message("#x\0", seq="\0"),
+        message("#new", time=nested(980)),
+        message("#commit", repo="did:x\0y", seq=10_000, ops=[{"path": "fm.plyr.track/1"}]),
+        message("#commit", repo=nested(100), seq=10_000, ops=[{"path": "fm.plyr.track/1"}]),
+    ],
+    ids=[
+        "info",
+        "long info",
+        "error",
+        "long error",
+        "typed error",
+        "nested error",
+        "new op",
+        "replayed type",
+        "seq too high",
+        "seq no number",
+        "nested time",
+        "malformed did",
+        "nested did",
+    ],
+)
+async def test_no_word_of_a_stream_ends_the_ingester_or_becomes_a_label(frame: bytes, database_url: str) -> None:
+    async with world(database_url) as there, saying(frame) as other:
+        artist = there.pds.create_account("artist")
+        await standing_at(there, other, 9_999)
+        async with there.ingesting(PLYR_RELAY_URLS=f"{there.pds.url},{other}") as made:
+            await there.followed(made)
+            await there.until("select status #>> '{upstreams,1,last_frame_at}' is not null from shards")
+            artist.write(create(artist, 1))
+            await there.settled(made)
+            assert made.upstreams[1].is_behind is False
+            # Whatever was to be written is: the words are in the status and among the metrics.
+            await there.connection.execute("update shards set status_at = now() - interval '1 hour'")
+            await there.until("select status_at > now() - interval '1 minute' from shards")
+            status = await there.value("select status #> '{upstreams,1}' from shards")
+            metrics = await there.value("select metrics from shards")
+        assert len(await there.uris()) == 1
+        assert len(status["error"] or "") < 300
+        assert "\0" not in metrics
+        assert "xxxx" not in metrics
+        kinds = {kind for kind, _, _ in made.metrics.frames}
+        assert kinds <= {"#commit", "#identity", "#account", "#sync", "#info", "error", "unknown"}
+        assert not {"x", "x\0y"} & {reason for _, _, reason in made.metrics.frames}
+
+
+def test_what_a_stranger_says_is_cut_and_cannot_steer_a_terminal() -> None:
+    assert said("a\0b\x1b[2J\ud800ü") == "a\ufffdb\ufffd[2J\ufffdü"
+    assert said("x" * 1_000) == "x" * 200
+
+
+async def test_a_sequence_that_began_anew_is_not_passed_over_in_silence(database_url: str) -> None:
+    async with world(database_url) as there, saying(message("#new", seq=5), message("#new", seq=6)) as url:
+        await standing_at(there, url, 10**12)
+        async with there.ingesting(PLYR_RELAY_URLS=url, PLYR_DISCOVERY_URL=there.pds.url) as made:
+            await there.until("select status #>> '{upstreams,0,error}' like '%sequence is behind%' from shards")
+            # The server may have sent again some of what it had sent: so far that would explain it.
+            assert made.upstreams[0].state == "live"
+        assert await there.value("select cursor from upstreams") == 10**12
+
+
+async def test_a_sequence_that_stays_behind_drops_the_connection(database_url: str) -> None:
+    frames = [message("#new", seq=seq) for seq in range(1, MAX_REPLAYED + 3)]
+    async with world(database_url) as there, saying(*frames) as url:
+        await standing_at(there, url, MAX_REPLAYED + 10)
+        async with there.ingesting(PLYR_RELAY_URLS=url, PLYR_DISCOVERY_URL=there.pds.url) as made:
+            await there.until("select status #>> '{upstreams,0,state}' = 'waiting' from shards")
+            await there.until("select status #>> '{upstreams,0,error}' like '%sequence is behind%' from shards")
+            assert made.metrics.behind[url] >= 1
+        assert await there.value("select cursor from upstreams") == MAX_REPLAYED + 10
+
+
+async def test_messages_that_are_sent_again_are_no_error(database_url: str) -> None:
+    frames = [message("#new", seq=seq) for seq in range(1, MAX_REPLAYED)]
+    async with world(database_url) as there, saying(*frames) as url:
+        await standing_at(there, url, MAX_REPLAYED - 2)
+        async with there.ingesting(PLYR_RELAY_URLS=url, PLYR_DISCOVERY_URL=there.pds.url):
+            await there.until(f"select cursor = {MAX_REPLAYED - 1} from upstreams")
+            await there.until("select (status #>> '{upstreams,0,last_seq}')::int > 900 from shards")
+            assert await there.value("select status #> '{upstreams,0,error}' from shards") is None

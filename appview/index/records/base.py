@@ -36,6 +36,8 @@ class RecordType(ABC):
     signal: ClassVar[bool]
     """Whether a record of it makes a repository one of ours."""
     table: ClassVar[str]
+    size: ClassVar[str] = "1"
+    """How many rows there are of one record, as SQL about its row in `table`."""
     columns: ClassVar[str]
     """Its columns with their types, as in SQL; `uri` and `did` come first, then `subject` where there is one."""
 

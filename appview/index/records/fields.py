@@ -15,8 +15,11 @@ Value: TypeAlias = Mapping[str, Any]
 MAX_INTEGER: Final = 2**31 - 1
 """The most that an `integer` column holds."""
 MAX_BIGINT: Final = 2**63 - 1
+MAX_DID_BYTES: Final = 512
+"""Of an account; the syntax has room for 2048, which with another beside it is more than an index of Postgres holds."""
+MAX_SUBJECT_BYTES: Final = 1_100
+"""Of the AT-URI of what a record is about; likewise. The longest key of all indexes is then of under 2600 bytes."""
 SELF_LABELS: Final = "com.atproto.label.defs#selfLabels"
-_MAX_URI: Final = 8192
 _MAX_LABELS: Final = 10
 _RAW_PREFIX: Final = bytes((1, RAW))
 _MAX_BLOB_BYTES: Final = 2**53 - 1
@@ -33,6 +36,14 @@ class Blob(NamedTuple):
 def clean(text: str) -> str:
     """`text` as Postgres can hold it."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text
+
+
+def is_key(name: str) -> bool:
+    """Whether `name`, a DID or an AT-URI, is short enough to be looked up by: what is not reads as absent."""
+    if len(name) <= MAX_DID_BYTES:
+        return True
+    authority = name[5:].partition("/")[0] if name.startswith("at://") else name
+    return len(name) <= MAX_SUBJECT_BYTES and len(authority) <= MAX_DID_BYTES
 
 
 def text(value: Value, key: str, most: int) -> str | None:
@@ -58,7 +69,7 @@ def web_url(value: Value, key: str) -> str | None:
 def did(value: Value, key: str) -> str | None:
     """The DID at `key`."""
     found = value.get(key)
-    return found if type(found) is str and is_did(found) else None
+    return found if type(found) is str and is_key(found) and is_did(found) else None
 
 
 def blob(value: Value, key: str) -> Blob | None:
@@ -89,7 +100,7 @@ def strong_ref(value: Value, key: str = "subject") -> tuple[str, str | None] | N
     if type(found) is not dict:
         return None
     uri, cid = found.get("uri"), found.get("cid")
-    if type(uri) is not str or not is_at_uri(uri):
+    if type(uri) is not str or not is_key(uri) or not is_at_uri(uri):
         return None
     return uri, cid if type(cid) is str and is_cid(cid) else None
 
@@ -97,7 +108,7 @@ def strong_ref(value: Value, key: str = "subject") -> tuple[str, str | None] | N
 def is_record_of(uri: str, nsid: str) -> bool:
     """Whether `uri` names a record of the collection `nsid` by its account's DID, which a handle is no name for."""
     # The first look costs a tenth of the second.
-    if nsid not in uri or len(uri) > _MAX_URI:
+    if nsid not in uri or not is_key(uri):
         return False
     try:
         parts = parse_at_uri(uri)

@@ -17,6 +17,8 @@ from appview.index.records.fields import Value
 Names: TypeAlias = tuple[str | None, str | None]
 """The name of a list, and its type."""
 
+MAX_TYPE_BYTES: Final = 640
+"""Of a list's type, by which lists are looked up."""
 _NAMELESS: Final[Names] = (None, None)
 _ITEMS_AT_ONCE: Final = 20_000
 
@@ -49,7 +51,7 @@ def read(value: Value) -> List:
 
 
 def _names(value: Value) -> Names:
-    return fields.text(value, "name", 2560), fields.text(value, "listType", 2560)
+    return fields.text(value, "name", 2560), fields.text(value, "listType", MAX_TYPE_BYTES)
 
 
 def _over(own: Names, last: Names) -> Names:
@@ -63,6 +65,7 @@ class Lists(RecordType):
     name = "list"
     signal = True
     table = "lists"
+    size = "1 + item_count"
     columns = "uri text, did text, name text, list_type text, inherited text[], item_count integer, sort_at timestamptz"
 
     def row(self, record: Incoming) -> Row:

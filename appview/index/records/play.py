@@ -14,7 +14,6 @@ from appview.index.records import fields
 from appview.index.records.base import Incoming, RecordType, Row
 from appview.index.records.fields import Value
 from appview.index.sort import parse_datetime
-from lexicons.formats import is_did, is_record_key
 
 _PLACES = frozenset({"audio", "track"})
 
@@ -43,11 +42,10 @@ def track_at(origin: str, track_nsid: str) -> str | None:
     at = (path or origin).find("at://")
     if at >= 0:
         uri = (path or origin)[at:]
-        return uri if fields.is_record_of(uri, track_nsid) else None
-    place, did, rkey = ["", "", "", *path.rstrip("/").split("/")][-3:]
-    if place in _PLACES and is_did(did) and is_record_key(rkey):
-        return f"at://{did}/{track_nsid}/{rkey}"
-    return None
+    else:
+        place, did, rkey = ["", "", "", *path.rstrip("/").split("/")][-3:]
+        uri = f"at://{did}/{track_nsid}/{rkey}" if place in _PLACES else ""
+    return uri if fields.is_record_of(uri, track_nsid) else None
 
 
 class Plays(RecordType):

@@ -1,17 +1,21 @@
 """Every odd record of the network, and what becomes of it."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from appview.index.records import record_types
-from appview.index.tolerance import MAX_DEVIATIONS, TABLE, Judge, Judgement, rule_of
-from lexicons.catalog import LexiconError
+from appview.index.records.fields import MAX_SUBJECT_BYTES
+from appview.index.tolerance import MAX_DEVIATIONS, TABLE, Judge, Judgement, rule_of, weight
+from lexicons.catalog import LexiconError, shipped
 from lexicons.data import encode, from_json
-from tests.appview.index.samples import BLOB, DID, MINIMAL, RAW, RECORD_CID, SUBJECT, TIME, record, rkey
+from lexicons.validate import Validator
+from tests.appview.index.samples import BLOB, DID, MINIMAL, RAW, RECORD_CID, SUBJECT, TIME, incoming, record, rkey
 
 JUDGE = Judge("fm.plyr")
+VALIDATORS = {is_companion: Validator(shipped("fm.plyr"), legacy_blobs=is_companion) for is_companion in (True, False)}
 TRACK, LIKE, COMMENT, LIST = "fm.plyr.track", "fm.plyr.like", "fm.plyr.comment", "fm.plyr.list"
 PROFILE, GENERATOR = "fm.plyr.actor.profile", "fm.plyr.feed.generator"
 BSKY, FOLLOW, PLAY, ALPHA = (
@@ -25,6 +29,11 @@ LABELS = {"values": [{"val": "porn"}, {"val": "community:spoiler"}]}
 SELF_LABELS = LABELS | {"$type": "com.atproto.label.defs#selfLabels"}
 PRIVATE = f"at://{DID}/space/fm.plyr.privateMedia/self/{DID}/fm.plyr.track/3lfvhszifvc2c"
 ITEM = {"subject": SUBJECT}
+# A byte more, and they are too long to be keys.
+DID_512 = "did:web:" + "a" * 504
+URI_1100 = f"at://{DID_512}/fm.plyr.{'x' * 61}/{'k' * 512}"
+URI_OF_LONG_DID = f"at://{DID_512}b/fm.plyr.track/3lfvhszifvc2c"
+TOO_LONG = "rejected", "too-long"
 
 OK = "ok", ""
 # The collection, what is other than in the minimal record, and what becomes of it, by which line of the table.
@@ -106,6 +115,9 @@ CASES: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
     (TRACK, {"features": [{"did": ""}]}, ("tolerated", "odd-features")),
     (TRACK, {"features": [{"did": DID, "handle": "not a handle"}]}, ("tolerated", "odd-features")),
     (TRACK, {"features": [{"did": DID}] * 11}, ("tolerated", "odd-features")),
+    (TRACK, {"features": [{"did": DID_512}]}, OK),
+    (TRACK, {"features": [{"did": DID}, {"did": DID_512 + "b"}]}, ("tolerated", "too-long")),
+    (TRACK, {"features": [DID_512 + "b"]}, ("tolerated", "features-as-text")),
     (TRACK, {"features": DID}, ("tolerated", "odd-features")),
     # Likes and comments.
     (LIKE, {}, OK),
@@ -118,6 +130,10 @@ CASES: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
     (LIKE, {"subject": {"cid": RECORD_CID}}, ("rejected", "meaningless")),
     (LIKE, {"subject": SUBJECT["uri"]}, ("rejected", "meaningless")),
     (LIKE, {"subject": None}, ("rejected", "meaningless")),
+    (LIKE, {"subject": SUBJECT | {"uri": URI_1100}}, OK),
+    (LIKE, {"subject": SUBJECT | {"uri": URI_1100.replace("x", "xx", 1)}}, TOO_LONG),
+    (LIKE, {"subject": SUBJECT | {"uri": URI_OF_LONG_DID}}, TOO_LONG),
+    (COMMENT, {"subject": {"uri": URI_OF_LONG_DID}, "createdAt": None}, TOO_LONG),
     (COMMENT, {"updatedAt": "now"}, ("tolerated", "no-time")),
     (COMMENT, {"subject": {"uri": SUBJECT["uri"]}}, ("tolerated", "no-version")),
     (COMMENT, {"subject": {}}, ("rejected", "meaningless")),
@@ -138,6 +154,9 @@ CASES: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
     (LIST, {"items": [{"subject": {"uri": SUBJECT["uri"]}}]}, ("tolerated", "no-version")),
     (LIST, {"items": [{"subject": {"cid": RECORD_CID}}]}, ("tolerated", "odd-item")),
     (LIST, {"items": [{}, None, SUBJECT["uri"], {"subject": SUBJECT | {"uri": PRIVATE}}]}, ("tolerated", "odd-item")),
+    (LIST, {"items": [{"subject": SUBJECT | {"uri": URI_1100}}], "listType": "é" * 320}, OK),
+    (LIST, {"items": [ITEM, {"subject": SUBJECT | {"uri": URI_OF_LONG_DID}}]}, ("tolerated", "too-long")),
+    (LIST, {"listType": "é" * 320 + "!"}, ("tolerated", "too-long")),
     (LIST, {"items": {}}, ("rejected", "meaningless")),
     (LIST, {"items": None}, ("rejected", "meaningless")),
     (LIST, {"name": "a" * 65}, ("tolerated", "odd-detail")),
@@ -148,14 +167,19 @@ CASES: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
     (GENERATOR, {"displayName": "a" * 25}, ("tolerated", "long-name")),
     (GENERATOR, {"displayName": "a" * 2401}, ("rejected", "meaningless")),
     (GENERATOR, {"avatar": BLOB, "acceptsInteractions": "yes"}, ("tolerated", "odd-detail")),
+    (GENERATOR, {"did": DID_512}, OK),
+    (GENERATOR, {"did": DID_512 + "b"}, TOO_LONG),
     (GENERATOR, {"did": "feeds.test"}, ("rejected", "meaningless")),
     (BSKY, {"avatar": {"cid": RAW, "mimeType": "image/jpeg"}}, OK),
     (BSKY, {"avatar": BLOB, "website": "no", "pinnedPost": 1}, ("tolerated", "odd-detail")),
     (BSKY, {"displayName": None}, ("tolerated", "odd-detail")),
     (BSKY, {"createdAt": ""}, ("tolerated", "no-time")),
     (FOLLOW, {"via": {}}, ("tolerated", "odd-detail")),
+    (FOLLOW, {"subject": DID_512}, OK),
+    (FOLLOW, {"subject": DID_512 + "b"}, TOO_LONG),
     (FOLLOW, {"subject": "alice.test"}, ("rejected", "meaningless")),
     (PLAY, {"playedTime": "", "artists": []}, ("tolerated", "no-time")),
+    (PLAY, {"originUri": URI_OF_LONG_DID}, OK),
     (PLAY, {"originUri": "", "trackName": ""}, ("tolerated", "odd-detail")),
     (ALPHA, {"originUrl": "https://plyr.fm/track/1", "musicServiceBaseDomain": "plyr.fm"}, OK),
     (ALPHA, {"trackName": None}, ("tolerated", "odd-detail")),
@@ -178,6 +202,60 @@ def test_what_becomes_of_odd_records(collection: str, change: dict[str, Any], ex
     assert outcome(judgement) == expected
     assert judgement.value == value
     assert all(deviation.verdict != "rejected" for deviation in judgement.deviations[1:])
+
+
+@pytest.mark.parametrize(("collection", "change", "expected"), CASES, ids=lambda value: str(value)[:60])
+def test_what_was_read_is_what_was_judged(collection: str, change: dict[str, Any], expected: tuple[str, str]) -> None:
+    """Nothing that is a key of an index is longer than it may be, whatever else is wrong with the record."""
+    value = record(collection, change)
+    row = record_types("fm.plyr")[collection].row(incoming(f"at://{DID}/{collection}/x", value))
+    if expected[0] != "rejected":
+        longest = max((len(text.encode()) for text in _texts(row) if text.startswith(("at:", "did:"))), default=0)
+        assert longest <= MAX_SUBJECT_BYTES
+    if expected == TOO_LONG:
+        assert row is None or not any(text.startswith(DID_512 + "b") for text in _texts(row))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+@pytest.mark.parametrize(("collection", "change", "expected"), CASES, ids=lambda value: str(value)[:60])
+def test_one_judgement_of_a_block_is_that_under_every_key(
+    collection: str, change: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    value = record(collection, change)
+    content = JUDGE.judge_content(collection, encode(value))
+    for key in (rkey(1), rkey(2), "self", "any-key", "no key!", ".."):
+        judgement = JUDGE.judge_key(content, key)
+        assert judgement == JUDGE.judge(collection, key, encode(value))
+        found = VALIDATORS[collection == BSKY].record_violations(collection, key, value)
+        assert {tuple(violation) for violation in found[:50]} <= {told[:3] for told in judgement.deviations}
+        is_misplaced = any(violation.rule == "key" for violation in found)
+        assert judgement.verdict == ("rejected" if is_misplaced else expected[0])
+        assert [told.rule == "key" for told in judgement.deviations[:1]] in ([], [is_misplaced])
+        assert judgement.value == value
+
+
+def test_judging_a_block_again_under_another_key_costs_little() -> None:
+    content = JUDGE.judge_content(LIST, encode(record(LIST, {"items": [{"subject": {"uri": "x"}}] * 5000})))
+    start = time.perf_counter()
+    for n in range(1000):
+        JUDGE.judge_key(content, rkey(n))
+        JUDGE.judge_key(content, f"no-tid-{n}")
+    assert time.perf_counter() - start < 0.5
+
+
+def test_how_many_rows_it_comes_to() -> None:
+    weights = {nsid: weight(judged(nsid, record(nsid, {"items": [ITEM] * 5}))) for nsid in MINIMAL}
+    assert weights == dict.fromkeys(MINIMAL, 1) | {LIST: 6}
+    assert weight(JUDGE.judge_content(LIST, encode(record(LIST, {"items": [ITEM] * 5})))) == 6
+    assert weight(judged(LIST, record(LIST, {"items": [ITEM] * 5}), "no-tid")) == 1
+    assert weight(JUDGE.judge(LIST, rkey(1), b"")) == 1
 
 
 @pytest.mark.parametrize("collection", sorted(MINIMAL))
