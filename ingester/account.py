@@ -6,7 +6,7 @@ from typing import Final
 
 from appview.db import Connection
 from appview.index import actors
-from appview.jobs.rows import Job
+from appview.jobs.rows import Job, hurry
 from appview.net.errors import Gone, IdentityError
 from appview.net.http import HttpClient
 from appview.net.identity import IdentityResolver
@@ -66,6 +66,9 @@ class Accounts:
             if not said.active:
                 # There is nothing to be had; coming back, it is wanted anew.
                 await connection.execute("delete from jobs where kind = 'fetch' and subject = $1", did)
+            elif job is not None and job.note not in _HIDING:
+                # It may have failed because the account was away. Where a fetch itself made us ask, it waits as it does.
+                await hurry(connection, "fetch", did)
 
         await self._writer.room()
         self._writer.batch.seen.add(did)

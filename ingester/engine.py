@@ -204,13 +204,16 @@ class Engine:
         """What was kept of a repository is judged now, if it can be."""
         did = job.subject
 
-        async def drain() -> None:
+        async def is_fetched() -> bool:
             state = await self.states.get(did)
-            if state is not None and state.status == "in_progress":
+            return state is not None and state.status == "in_progress"
+
+        async def drain() -> None:
+            if await is_fetched():
                 return  # the fetch that is under way ends with it
             # That its identity could not be had is remembered for longer than it takes to be had again.
             self.signers.purge(did)
-            if not await self.fetcher.drain(did):
+            if not await self.fetcher.drain(did) and not await is_fetched():
                 raise HostError(f"the identity of {did} cannot be had yet", temporary=True)
 
         await self.lanes.run(did, drain)

@@ -111,14 +111,24 @@ async def take(connection: Connection, kind: str, limit: int, *, lease: float = 
 
 
 async def release(connection: Connection, kinds: Sequence[str], *, but: Iterable[str] = ()) -> None:
-    """Make due at once what was taken of `kinds`, whose takers are known to be gone; not the subjects in `but`."""
+    """Make due at once what was taken of `kinds`, whose takers are known to be gone; not the subjects in `but`.
+
+    That they went is no failure of the jobs: the next failure waits no longer for it.
+    """
     await connection.execute(
         """
-        update jobs set leased = false, due_at = now()
+        update jobs set leased = false, due_at = now(), attempts = greatest(attempts - 1, 0)
         where kind = any($1::text[]) and leased and subject <> all ($2::text[])
         """,
         list(kinds),
         list(but),
+    )
+
+
+async def hurry(connection: Connection, kind: str, subject: str) -> None:
+    """Make due at once what waits after a failure; what is being done, and what nobody wants, stays as it is."""
+    await connection.execute(
+        "update jobs set due_at = now() where kind = $1 and subject = $2 and not leased", kind, subject
     )
 
 

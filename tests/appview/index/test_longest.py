@@ -65,10 +65,14 @@ _LONGEST: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def change(nsid: str, key: str) -> Change:
-    name = nsid.removeprefix(f"{NAMESPACE}.")
+def _short(nsid: str) -> str:
+    return nsid.removeprefix(f"{NAMESPACE}.")
+
+
+def change(nsid: str, key: str, fields: Mapping[str, Any] | None = None) -> Change:
+    name = _short(nsid)
     sample = nsid if name == nsid else f"fm.plyr.{name}"
-    block = encode(record(sample, _LONGEST[name]) | {"$type": nsid})
+    block = encode(record(sample, _LONGEST[name] if fields is None else fields) | {"$type": nsid})
     judgement = MAKERS.judge.judge(nsid, key, block)
     return Change(f"at://{AUTHOR}/{nsid}/{key}", AUTHOR, nsid, key, rkey(1), CID.of(block), block, judgement, "live")
 
@@ -98,6 +102,45 @@ async def test_the_longest_of_everything(connection: Connection) -> None:
     assert await differences(connection) == []
     assert len(MINIMAL) == len(keys)
     await _every_index_was_tried(connection)
+
+
+async def test_what_is_longer_does_not_get_in(connection: Connection) -> None:
+    """As long as the protocol's syntax lets it be."""
+    long_did = f"did:web:{noise(2040)}"
+    uri = f"at://{long_did}/{NAMESPACE}.track/{noise(512)}"
+    about = {"subject": SUBJECT | {"uri": uri}}
+    longer: Mapping[str, Mapping[str, Any]] = {
+        "track": {"features": [{"did": long_did}]},
+        "like": about,
+        "comment": about,
+        "list": {"listType": noise(2560), "items": [about]},
+        "feed.generator": {"did": long_did},
+        "app.bsky.graph.follow": {"subject": long_did},
+        "fm.teal.feed.play": {"originUri": uri},
+        "fm.teal.alpha.feed.play": {"originUrl": f"https://a.test/audio/{long_did}/{noise(512)}"},
+    }
+    changes = [change(nsid, rkey(1), longer[name]) for nsid in MAKERS.types if (name := _short(nsid)) in longer]
+    async with connection.transaction():
+        await index_lock(connection)
+        await actors.see(connection, [AUTHOR])
+        await apply(connection, MAKERS.types, changes, NOW)
+    verdicts = {
+        _short(nsid): verdict for nsid, verdict in await connection.fetch("select collection, verdict from records")
+    }
+    assert verdicts == {
+        "track": "tolerated",
+        "like": "rejected",
+        "comment": "rejected",
+        "list": "tolerated",
+        "feed.generator": "rejected",
+        "app.bsky.graph.follow": "rejected",
+        "fm.teal.feed.play": "ok",
+        "fm.teal.alpha.feed.play": "ok",
+    }
+    rows = await contents(connection, "likes", "comments", "list_items", "generators", "follows", "subject_counts")
+    assert not any(rows.values())
+    assert await connection.fetchval("select count(*) from lists where list_type is null") == 1
+    assert await connection.fetchval("select count(*) from plays where subject is null") == 2
 
 
 async def _write_beside(connection: Connection) -> None:

@@ -1,0 +1,42 @@
+"""When everything that was sent is in the index, and nothing is left to be done."""
+
+from collections.abc import Mapping
+
+import asyncpg
+
+from appview.db import Connection
+
+_LEFT_TO_DO = """
+    select 'frames kept of ' || did from held_frames where did not in (select did from actors where not visible)
+    union all select kind || ' of ' || subject || coalesce(': ' || error, '') from jobs where kind = any($1)
+    union all select did || ' is ' || repos.status from repos join actors using (did)
+        where repos.status <> 'synchronized' and visible
+"""
+
+
+async def left_to_do(connection: Connection, kinds: tuple[str, ...] = ("fetch", "drain", "status")) -> list[str]:
+    """What still waits, a line each: messages, jobs of these `kinds`, repositories that are not whole yet."""
+    return [line for (line,) in await connection.fetch(_LEFT_TO_DO, kinds)]
+
+
+async def is_settled(url: str, heads: Mapping[str, int], kinds: tuple[str, ...] = ("fetch", "drain", "status")) -> bool:
+    """Whether the index at `url` has everything up to these seqs, by upstream, and nothing waits."""
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch("select url, cursor from upstreams")
+        cursors = {row["url"]: row["cursor"] for row in rows}
+        return all((cursors.get(upstream) or 0) >= head for upstream, head in heads.items()) and not await left_to_do(
+            connection, kinds
+        )
+    finally:
+        await connection.close()
+
+
+async def is_found(url: str, repositories: int) -> bool:
+    """Whether so many repositories were found, and all of them are here."""
+    connection = await asyncpg.connect(url)
+    try:
+        count = await connection.fetchval("select count(*) from repos")
+        return bool(count == repositories) and not await left_to_do(connection)
+    finally:
+        await connection.close()
