@@ -67,7 +67,7 @@ class Accounts:
                 # There is nothing to be had; coming back, it is wanted anew.
                 await connection.execute("delete from jobs where kind = 'fetch' and subject = $1", did)
             elif job is not None and job.note not in _HIDING:
-                # It may have failed because the account was away. Where a fetch itself made us ask, it waits as it does.
+                # It may have failed because the account was away; where its failure made us ask, it waits as it does.
                 await hurry(connection, "fetch", did)
 
         await self._writer.room()

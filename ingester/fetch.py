@@ -13,6 +13,7 @@ from typing import IO, Final
 
 from appview.db import Pool
 from appview.index import repos
+from appview.index.records.fields import MAX_DID_BYTES
 from appview.index.repos import Chain
 from appview.jobs.rows import Job
 from appview.net.did_document import DidDocument
@@ -23,7 +24,7 @@ from ingester.effects import Effects, Item, Judged, Version
 from ingester.events import CommitEvent, SyncEvent, parse_event
 from ingester.export import Entry, Export, opened
 from ingester.hosts import HostError, NoRepo, get_repo
-from ingester.lanes import MAX_DID, Lanes
+from ingester.lanes import Lanes
 from ingester.repo.errors import CommitError
 from ingester.sync import FUTURE_US, Hold, RepoState
 from ingester.times import tid_datetime
@@ -66,7 +67,7 @@ class Fetcher:
     async def fetch(self, job: Job) -> None:
         """Make the index equal to the repository of `job`. Raises HostError, IdentityError, RepoError, Superseded."""
         did = job.subject
-        if len(did) > MAX_DID:
+        if len(did) > MAX_DID_BYTES:
             raise Superseded(f"a DID of {len(did)} characters is not indexed")
         try:
             document = await self._identities.document(did)

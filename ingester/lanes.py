@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from appview.index.records.fields import MAX_DID_BYTES
 from ingester.effects import Effects, Item
 from ingester.events import AccountEvent, CommitEvent, IdentityEvent, SyncEvent
 from ingester.states import Signers, States
@@ -20,9 +21,6 @@ from ingester.writer import Writer
 MAX_WAITING: Final = 4_000
 """Messages in lanes, over all of them, beyond which no more are read from the upstreams."""
 MAX_WAITING_BYTES: Final = 64_000_000
-
-MAX_DID: Final = 512
-"""Characters of a DID; those that resolve have 32, or a host name."""
 
 Step = Callable[[], Awaitable[None]]
 
@@ -67,7 +65,7 @@ class Lanes:
 
     def take(self, item: Item) -> None:
         """Judge a message now, or when its turn comes."""
-        if len(item.event.did) > MAX_DID:
+        if len(item.event.did) > MAX_DID_BYTES:
             self._effects.put_aside(item, "did_too_long", f"a DID of {len(item.event.did)} characters is not indexed")
             return
         lane = self._lanes.get(item.event.did)
