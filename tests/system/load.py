@@ -24,6 +24,7 @@ class Load:
         self._rng = rng
         self._records: dict[str, list[tuple[str, str]]] = {user.did: [] for user in users}
         self._songs = [GHOST["uri"]]
+        self._made = 0
         self._now = 1_750_000_000_000_000
 
     @classmethod
@@ -73,6 +74,11 @@ class Load:
         self.written += len(writes)
 
     def _record(self, collection: str) -> Any:
+        """Some record, like no other: of two that are the same, the PDS forgets the one block when one is deleted."""
+        self._made += 1
+        return self._some_record(collection) | {"createdAt": f"2026-03-01T12:00:00.{self._made:09d}Z"}
+
+    def _some_record(self, collection: str) -> dict[str, Any]:
         songs = [Written(self._rng.choice(self._songs[-20:]), GHOST["cid"], None) for _ in range(3)]
         number = self._rng.randrange(100)
         match collection:
