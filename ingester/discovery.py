@@ -9,11 +9,13 @@ from typing import Final
 from appview.db import AWAY, Connection, Pool
 from appview.jobs import rows as jobs
 from appview.net.http import HttpClient
-from ingester.hosts import HostError, NotServed, Page, collections_of, list_by_collection, list_repos
+from ingester.hosts import HostError, NoRepo, NotServed, Page, collections_of, list_by_collection, list_repos
 
 AGAIN_SECONDS: Final = 6 * 3600.0
 """How often all is asked again, for what every stream has left out (RD-68)."""
 RETRY_SECONDS: Final = 30.0
+MAX_FAILED: Final = 5
+"""Failures in a row, after which a host is taken to be down."""
 MAX_SILENT: Final = 20
 """Repositories in a row that a host does not describe, after which it is taken not to describe any."""
 MAX_CURSOR: Final = 1_024
@@ -35,6 +37,8 @@ class Discovery:
         """Of these, how many were new."""
         self._pool = pool
         self._signal = signal
+        self._describing: set[str] = set()
+        """Sources that have described a repository."""
         self._again = {source: asyncio.Event() for source in sources}
 
     async def run(self, source: str) -> None:
@@ -125,19 +129,29 @@ class Discovery:
 
     async def _with_records(self, source: str, dids: Sequence[str]) -> list[str]:
         """Those of `dids` that have records of ours, as their host describes them."""
-        found, silent = [], 0
+        found, silent, failed = [], 0, 0
         async with self._pool.acquire() as connection:
             new = await _unknown(connection, dids)
         for did in new:
             try:
                 collections = await collections_of(self.sources[source], source, did)
+            except NoRepo:
+                continue  # it is away; should it come back, its next commit or the next round brings it
             except NotServed:
                 # One that is deactivated is not described either.
                 silent += 1
-                if silent >= MAX_SILENT:
+                if silent >= MAX_SILENT and source not in self._describing:
                     raise
                 continue
-            silent = 0
+            except HostError as error:
+                # One that its host cannot describe must not hide all that come after it.
+                failed += 1
+                if failed >= MAX_FAILED:
+                    raise
+                log.warning("%s is left to the next round: %s", did, error)
+                continue
+            failed = 0
+            self._describing.add(source)
             if not set(self._signal).isdisjoint(collections):
                 found.append(did)
         return found

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -91,4 +92,8 @@ async def _announce(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    CODE = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    # Threads of granian's may still be at work, and abort the process when the interpreter is taken down around them.
+    os._exit(CODE)

@@ -108,7 +108,9 @@ class Life:
         if self.rng.random() < 0.15:
             odd = [odd for odd in self._odd if odd.collection == collection]
             if odd:
-                return {"$type": collection} | data(self.rng.choice(odd).value)
+                # No two alike: of a large block that stands twice in one commit, one is taken.
+                unlike = {"unlike": self.rng.getrandbits(32)}
+                return {"$type": collection} | data(self.rng.choice(odd).value) | unlike
         if self.rng.random() < 0.01:
             return encode([collection])  # not even a map
         return {"$type": collection} | self._plain(account, collection)
