@@ -48,8 +48,8 @@ class Batch:
         self.held: list[HeldFrame] = []
         self.drained: list[int] = []
         self.dead: list[DeadLetter] = []
-        self.jobs: dict[tuple[str, str | None, float], set[str]] = {}
-        """Subjects by kind, note, and delay in seconds."""
+        self.jobs: dict[tuple[str, str], tuple[str | None, float]] = {}
+        """Note, and delay in seconds, by kind and subject."""
         self.finished: list[Job] = []
         self.actions: list[Action] = []
         self.received: list[float] = []
@@ -93,8 +93,9 @@ class Batch:
         self.touched = True
 
     def want(self, kind: str, did: str, note: str | None = None, *, delay: float = 0.0) -> None:
-        """Ask for a job, in `delay` seconds."""
-        self.jobs.setdefault((kind, _text(note), delay), set()).add(did)
+        """Ask for a job, in `delay` seconds. Of several notes the last counts: it may be why an account is purged."""
+        last_note, last_delay = self.jobs.get((kind, did), (None, delay))
+        self.jobs[kind, did] = _text(note) or last_note, min(delay, last_delay)
         self.touched = True
 
     def finish(self, job: Job) -> None:

@@ -195,7 +195,7 @@ class Engine:
             upstream.relieve()
 
     def _committed(self, batch: Batch) -> None:
-        for kind, _, _ in batch.jobs:
+        for kind, _ in batch.jobs:
             if kind in self.workers:
                 self.workers[kind].wake.set()
         self._relieve()

@@ -31,7 +31,7 @@ from ingester.times import tid_datetime
 from lexicons.formats import tid_time_us
 from lexicons.frames import decode_frame
 
-STEP: Final = 100
+STEP: Final = 200
 """Records taken in within one turn of the event loop."""
 DRAINED: Final = 20
 """Kept messages read at once; each may have five megabytes."""
@@ -192,7 +192,6 @@ class Fetcher:
         for collection, rkey, cid in entries:
             version = Version(rev, cid, export.record(cid), "fetch")
             self._effects.change(did, collection, rkey, version, judged)
-        self._writer.wake()
 
     async def _require_wanted(self, did: str) -> RepoState:
         """The state of a repository that is being fetched. Raises Superseded where it is not any more."""

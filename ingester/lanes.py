@@ -15,7 +15,7 @@ from appview.index.records.fields import MAX_DID_BYTES
 from ingester.effects import Effects, Item
 from ingester.events import AccountEvent, CommitEvent, IdentityEvent, SyncEvent
 from ingester.states import Signers, States
-from ingester.sync import Apply, Decision, Invalid, RepoState, Signer, decide
+from ingester.sync import Apply, Decision, Invalid, RepoState, Resync, Signer, decide
 from ingester.writer import Writer
 
 MAX_WAITING: Final = 4_000
@@ -180,17 +180,19 @@ class Lanes:
             fresh = await self._signers.refresh(event.did)
             if fresh is not None and fresh != signer:
                 decision = _decide(event, state, fresh)
-        if _is_about_the_key(decision) and state is None and isinstance(event, CommitEvent):
-            return await self._by_former_key(event) or decision
+        if _is_about_the_key(decision) and isinstance(event, CommitEvent):
+            return await self._by_former_key(event, state) or decision
         return decision
 
-    async def _by_former_key(self, event: CommitEvent) -> Decision | None:
-        """What a commit means that was signed by the key its repository had then, and has no more, where nothing is
-        known of that repository yet: it is ours, and to be fetched as it is now (test: migration in a replay).
+    async def _by_former_key(self, event: CommitEvent, state: RepoState | None) -> Decision | None:
+        """What a commit means that was signed by the key its repository had then, and has no more: it is true, and we
+        are behind, so the repository is to be fetched as it is now (tests: rotation and migration in a replay).
         """
         former = await self._signers.former(event.did, event.rev)
-        decision = None if former is None else _decide(event, None, former)
-        return decision._replace(reason="first_seen") if isinstance(decision, Apply) else None
+        decision = None if former is None else _decide(event, state, former)
+        if not isinstance(decision, Apply):
+            return decision if isinstance(decision, Resync) else None
+        return decision._replace(reason="first_seen") if state is None else Resync("former_key", decision.head)
 
     def _heard(self, item: Item, event: IdentityEvent | AccountEvent) -> None:
         if isinstance(event, IdentityEvent):

@@ -259,7 +259,7 @@ class Writer:
                 await apply(connection, self._types, batch.changes, now)
             await repos.save(connection, batch.chains.values(), now)
             await self._keep(connection, batch, now)
-            for (kind, note, delay), subjects in batch.jobs.items():
+            for (kind, note, delay), subjects in _alike(batch).items():
                 await jobs.want(connection, kind, subjects, note=note, delay=delay)
             for action in batch.actions:
                 await action(connection, now)
@@ -329,6 +329,14 @@ class Writer:
             list(cursors),
             list(cursors.values()),
         )
+
+
+def _alike(batch: Batch) -> dict[tuple[str, str | None, float], list[str]]:
+    """The subjects of jobs that are wanted in the same words: by kind, note, and delay."""
+    alike: dict[tuple[str, str | None, float], list[str]] = {}
+    for (kind, did), (note, delay) in batch.jobs.items():
+        alike.setdefault((kind, note, delay), []).append(did)
+    return alike
 
 
 def _may_pass(error: Exception) -> bool:
