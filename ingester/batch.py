@@ -93,9 +93,9 @@ class Batch:
         self.touched = True
 
     def want(self, kind: str, did: str, note: str | None = None, *, delay: float = 0.0) -> None:
-        """Ask for a job, in `delay` seconds. Of several notes the last counts: it may be why an account is purged."""
-        last_note, last_delay = self.jobs.get((kind, did), (None, delay))
-        self.jobs[kind, did] = _text(note) or last_note, min(delay, last_delay)
+        """Ask for a job, in `delay` seconds; of several notes that one counts which would if they came one by one."""
+        last, last_delay = self.jobs.get((kind, did), (None, delay))
+        self.jobs[kind, did] = last if last == "deleted" else _text(note) or last, min(delay, last_delay)
         self.touched = True
 
     def finish(self, job: Job) -> None:

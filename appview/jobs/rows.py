@@ -40,8 +40,10 @@ async def want(
 ) -> None:
     """Ask for the job `kind` of every subject, in `delay` seconds at the latest, and wake those who wait for it.
 
-    A job that is being done is done once more after that; otherwise the earlier time holds. Any number of subjects,
-    repeated or not; rows are locked in key order, so that two callers cannot deadlock.
+    A job that is being done is done once more after that; otherwise the earlier time holds. The last note counts, but
+    none displaces `deleted`: that it was said is half of what it takes to purge an account, and another host may say
+    something else after it. Any number of subjects, repeated or not; rows are locked in key order, so that two callers
+    cannot deadlock.
     """
     keys = sorted(set(subjects))
     if not keys:
@@ -54,7 +56,7 @@ async def want(
             from unnest($2::text[]) with ordinality as key (subject, place) order by place
             on conflict (kind, subject) do update set
                 wanted = jobs.wanted + 1,
-                note = coalesce(excluded.note, jobs.note),
+                note = case when jobs.note = 'deleted' then jobs.note else coalesce(excluded.note, jobs.note) end,
                 due_at = case when jobs.leased then jobs.due_at else least(jobs.due_at, excluded.due_at) end
             returning 1
         )

@@ -23,32 +23,18 @@ DOMAIN = "music-test.net"
 class Stage:
     """A running system, and what one does with it. `upstreams` are what it follows: the PDSes where nothing is said."""
 
-    def __init__(self, system: System, network: Network, client: Client) -> None:
+    def __init__(self, system: System, network: Network, client: Client, before: dict[str, int]) -> None:
+        """`before` is where each PDS stood when it was followed already: what is newer comes by the stream."""
         self.system = system
         self.network = network
         self.client = client
-        self._before: dict[str, int] = {}
-        """Where each PDS stood when it was followed already: what is newer comes by the stream."""
+        self._before = before
 
     async def settle(self) -> None:
         """Wait until everything that the PDSes have written by now is in the index."""
-        heads = {pds.url: await pds.last_seq() for pds in self.network.pds}
-        if not self._before:
-            await self.until_live()
-            self._before = heads
+        heads = await _heads(self.network)
         heads = {url: seq for url, seq in heads.items() if seq > self._before[url]}
         await self.system.until(lambda: is_settled(self.system.database_url, heads), f"the index is at {heads}")
-
-    async def until_live(self) -> None:
-        """Wait until every upstream is followed."""
-
-        async def is_live() -> bool:
-            _, body = await self.client.get("/ready")
-            said = [shard["status"] for shard in body["shards"] if shard["status"] is not None]
-            states = [upstream["state"] for status in said for upstream in status["upstreams"]]
-            return bool(states) and set(states) == {"live"}
-
-        await self.system.until(is_live, "every upstream is followed")
 
     async def ask(self, nsid: str, **params: str | int | list[str]) -> Json:
         """What the API answers."""
@@ -126,12 +112,25 @@ def system_beside(addresses: Addresses, database_url: str, *more: str) -> Iterat
 
 @asynccontextmanager
 async def staged(system: System, network: Network) -> AsyncIterator[Stage]:
-    """The stage on a running system, once its API answers."""
+    """The stage on a running system, once its API answers and it follows every upstream."""
     async with aiohttp.ClientSession() as session:
         client = Client(session, system.url)
 
         async def is_up() -> bool:
             return (await client.get("/xrpc/_health"))[0] == 200
 
+        async def is_live() -> bool:
+            _, body = await client.get("/ready")
+            said = [shard["status"] for shard in body["shards"] if shard["status"] is not None]
+            states = [upstream["state"] for status in said for upstream in status["upstreams"]]
+            return bool(states) and set(states) == {"live"}
+
         await system.until(is_up, "the API answers")
-        yield Stage(system, network, client)
+        await system.until(is_live, "every upstream is followed")
+        stage = Stage(system, network, client, await _heads(network))
+        await stage.settle()
+        yield stage
+
+
+async def _heads(network: Network) -> dict[str, int]:
+    return {pds.url: await pds.last_seq() for pds in network.pds}

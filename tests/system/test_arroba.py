@@ -25,7 +25,6 @@ async def test_arrobas_repositories_are_indexed(
                 return await titles() == sorted(expected)
 
             # Its describeRepo knows directories with https alone, so it takes a write to have the repository found.
-            await stage.until_live()
             song = await repo.create_record(records.TRACK, records.track("One"))
             await system.until(lambda: has("Before", "One"), "what was there is here")
             await stage.until_handle(repo.did, handle)

@@ -30,7 +30,6 @@ def system(network_addresses: Addresses, database_server: Server) -> Iterator[Sy
 @pytest.fixture
 async def stage(system: System, network: Network) -> AsyncIterator[Stage]:
     async with staged(system, network) as stage:
-        await stage.settle()
         yield stage
 
 
