@@ -1,6 +1,6 @@
 """When everything that was sent is in the index, and nothing is left to be done."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import asyncpg
 
@@ -28,6 +28,21 @@ async def is_settled(url: str, heads: Mapping[str, int], kinds: tuple[str, ...] 
         return all((cursors.get(upstream) or 0) >= head for upstream, head in heads.items()) and not await left_to_do(
             connection, kinds
         )
+    finally:
+        await connection.close()
+
+
+async def is_discovered(url: str, sources: Collection[str]) -> bool:
+    """Whether each of these hosts was asked for the repositories it has, to the end."""
+    connection = await asyncpg.connect(url)
+    try:
+        count = await connection.fetchval(
+            "select count(*) filter (where done)"
+            " from (select bool_and(finished_at is not null) as done from discoveries where source = any($1)"
+            " group by source)",
+            list(sources),
+        )
+        return bool(count == len(sources))
     finally:
         await connection.close()
 

@@ -13,7 +13,7 @@ from tests.network.launch import Addresses
 from tests.network.network import Network
 from tests.network.xrpc import Json, XrpcError
 from tests.system.oracle import audit
-from tests.system.settled import is_settled
+from tests.system.settled import is_discovered, is_settled
 from tests.system.world import Client, System, resolve_setting
 
 DOMAIN = "music-test.net"
@@ -74,10 +74,10 @@ class Stage:
 
         await self.system.until(is_shown, f"{did} is {handle}")
 
-    async def audited(self, *hosts: str) -> list[str]:
+    async def audited(self) -> list[str]:
         """What is wrong with the index, by the oracle."""
         urls = [pds.url for pds in self.network.pds]
-        return await audit(self.network.addresses.plc, [*urls, *hosts], self.system.database_url)
+        return await audit(self.network.addresses.plc, urls, self.system.database_url)
 
 
 @contextmanager
@@ -127,6 +127,9 @@ async def staged(system: System, network: Network) -> AsyncIterator[Stage]:
 
         await system.until(is_up, "the API answers")
         await system.until(is_live, "every upstream is followed")
+        # What other tests have left on the PDSes is found by asking, not by the stream.
+        hosts = [pds.url for pds in network.pds]
+        await system.until(lambda: is_discovered(system.database_url, hosts), "every PDS was asked what it has")
         stage = Stage(system, network, client, await _heads(network))
         await stage.settle()
         yield stage
