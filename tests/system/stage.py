@@ -53,6 +53,17 @@ class Stage:
         found: list[Json] = (await self.ask("feed.getTracks", uris=[uri]))["tracks"]
         return found[0] if found else None
 
+    async def latest(self) -> list[str]:
+        """The tracks of the feed `latest`, to its last page: other tests have left some on the PDSes too."""
+        found: list[str] = []
+        cursor: dict[str, str] = {}
+        while True:
+            answer = await self.ask("feed.getFeed", feed="latest", limit=100, **cursor)
+            found += [item["track"]["uri"] for item in answer["feed"]]
+            if "cursor" not in answer:
+                return found
+            cursor = {"cursor": answer["cursor"]}
+
     async def likers(self, uri: str) -> list[str]:
         """The DIDs of who likes a track, in order of the answer."""
         return [like["author"]["did"] for like in (await self.ask("feed.getLikes", uri=uri))["likes"]]

@@ -118,7 +118,7 @@ async def _all_is_shown(stage: Stage, artist: User, fan: User, song: str, commen
     async with stage.network.session.get(track["audio"]["url"]) as response:
         assert await response.read() == WAV
     assert (await stage.ask("feed.getActorTracks", actor=artist.handle))["tracks"] == [track]
-    assert song in [item["track"]["uri"] for item in (await stage.ask("feed.getFeed", feed="latest"))["feed"]]
+    assert song in await stage.latest()
     assert await stage.likers(song) == [fan.did]  # once, who likes it twice
     comments = (await stage.ask("feed.getComments", uri=song))["comments"]
     assert [(view["uri"], view["timestampMs"]) for view in comments] == [(comment.uri, 7)]
