@@ -144,12 +144,13 @@ class Effects:
 
     def _apply(self, event: CommitEvent | SyncEvent, state: RepoState | None, decision: Apply) -> None:
         did, head, now = event.did, decision.head, datetime.now(UTC)
-        if did not in self.states.tracked and not self._makes_tracked(decision.records):
+        if state is None and not self._makes_tracked(decision.records):
             return  # it came behind a message that would have, and was refused
         for deviation in decision.deviations:
             self.metrics.deviations[deviation] += 1
         self.take_in(did, head.rev, decision.records)
-        if self.track(did, "first_seen"):
+        if state is None:
+            self.track(did, "first_seen")
             # By another upstream its host may have said already that it is gone, when that was no concern of ours.
             self.writer.batch.want("status", did, "first_seen")
         if decision.reason == "first_seen":
@@ -181,14 +182,11 @@ class Effects:
         self.writer.act(let_go)
         self.let_go(did)
 
-    def track(self, did: str, reason: str) -> bool:
-        """Follow the repository of `did` from now on; False where it is followed already."""
-        if did in self.states.tracked:
-            return False
+    def track(self, did: str, reason: str) -> None:
+        """Follow the repository of `did`, which has no chain yet, from now on."""
         self.states.tracked.add(did)
         self.writer.batch.seen.add(did)
         self.writer.batch.want("identity", did, reason)
-        return True
 
     def stand(self, chain: Chain, state: RepoState | None) -> None:
         """A repository stands at `chain` from now on."""

@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import Final
 
 from appview.config import Config
-from appview.db import AWAY, Pool, create_pool
+from appview.db import AWAY, Connection, Pool, create_pool
 from appview.index import repos
 from appview.index.documents import PostgresDocuments
 from appview.index.records import record_types
@@ -28,6 +29,7 @@ from ingester.hosts import HostError, http_origin
 from ingester.lanes import Lanes
 from ingester.metrics import Metrics
 from ingester.scope import Scope
+from ingester.shard import Shard
 from ingester.states import Signers, States
 from ingester.stream import Stream
 from ingester.upstream import Upstream
@@ -35,6 +37,8 @@ from ingester.work import Worker
 from ingester.writer import Writer
 
 POOL: Final = 12
+DOCUMENTS: Final = 10_000
+"""DID documents in memory, a kilobyte each; all that were asked for are in the database too."""
 FETCHES: Final = 6
 STATUS_SECONDS: Final = 1.0
 _JOB_COUNT_SECONDS: Final = 15.0
@@ -48,11 +52,13 @@ class Followed:
     What was passed by meanwhile would be missing once that message has made its repository one of ours.
     """
 
-    def __init__(self, *sets: Container[str]) -> None:
-        self._sets = sets
+    def __init__(self, tracked: Container[str], lanes: Container[str], held: Container[str]) -> None:
+        self._tracked = tracked
+        self._lanes = lanes
+        self._held = held
 
     def __contains__(self, did: object) -> bool:
-        return any(did in some for some in self._sets)
+        return did in self._tracked or did in self._lanes or did in self._held
 
 
 class Engine:
@@ -79,21 +85,22 @@ class Engine:
         self.streams: dict[str, Stream] = {url: Stream(url, None) for url in config.relay_urls}
         self.states = States(pool)
         self.signers = Signers(identities)
-        self.writer = Writer(database_url, config.shard, types, self.streams, self.metrics)
+        self.shard = Shard.parse(config.shard)
+        self.writer = Writer(database_url, self.shard, types, self.streams, self.metrics)
         self.effects = Effects(self.writer, self.states, types, judge, self.metrics)
         self.lanes = Lanes(self.effects, self.writer, self.states, self.signers, self._fail)
         self.fetcher = Fetcher(pool, http, identities, self.lanes, self.effects)
         accounts = Accounts(http, identities, self.lanes, self.effects)
         self.discovery = Discovery(pool, asked, signal)
-        scope = Scope(Followed(self.states.tracked, self.lanes, self.effects.held), frozenset(signal))
+        scope = Scope(Followed(self.states.tracked, self.lanes, self.effects.held), frozenset(signal), self.shard)
         self.upstreams = [
             Upstream(stream, scope, self.lanes, self.effects, self.metrics, self._fresh, self._gap)
             for stream in self.streams.values()
         ]
         self.workers = {
-            "fetch": Worker(pool, "fetch", FETCHES, self.fetcher.fetch, self.metrics),
-            "drain": Worker(pool, "drain", FETCHES, self._drain, self.metrics),
-            "status": Worker(pool, "status", FETCHES, accounts.settle, self.metrics),
+            "fetch": Worker(pool, "fetch", FETCHES, self.fetcher.fetch, self.metrics, self.shard),
+            "drain": Worker(pool, "drain", FETCHES, self._drain, self.metrics, self.shard),
+            "status": Worker(pool, "status", FETCHES, accounts.settle, self.metrics, self.shard),
         }
         self._config = config
         self._pool = pool
@@ -114,13 +121,20 @@ class Engine:
                     self.streams[row["url"]].last = row["cursor"]
             # The set itself is shared with the scope.
             async with connection.transaction():
-                async for row in connection.cursor("select did from repos", prefetch=10_000):
+                ours = connection.cursor(
+                    "select did from repos where shard_of(did, $2) = $1", *self.shard, prefetch=10_000
+                )
+                async for row in ours:
                     self.states.tracked.add(row["did"])
             # Whoever had taken them is gone: the shard is ours alone.
-            await jobs.release(connection, list(self.workers))
-            await repos.resume(connection)
+            await jobs.release(connection, list(self.workers), shard=self.shard)
+            await repos.resume(connection, self.shard)
             held = await connection.fetch(
-                "select did, count(*), sum(octet_length(frame)) from held_frames group by did"
+                """
+                select did, count(*), sum(octet_length(frame)) from held_frames
+                where shard_of(did, $2) = $1 group by did
+                """,
+                *self.shard,
             )
         for did, count, size in held:
             self.effects.keep(did, count, size)
@@ -170,23 +184,37 @@ class Engine:
 
     def _fresh(self, url: str) -> None:
         """An upstream is followed from now on: ask what was there before."""
-        self.discovery.again(self._source(url))
-        self._discover(self._source(url))
+        self._ask_again(self._source(url))
         self._recheck()
 
     def _gap(self) -> None:
         """An upstream had more than it kept for us: ask what was in it."""
         for source in self.discovery.sources:
-            self.discovery.again(source)
-            self._discover(source)
+            self._ask_again(source)
         self._recheck()
 
     def _recheck(self) -> None:
         """What was lost of repositories that are followed already shows in the revs that their hosts name (ES-27)."""
-        self.writer.act(lambda connection, _now: repos.recheck(connection))
+        self.writer.act(lambda connection, _now: repos.recheck(connection, self.shard))
+
+    def _ask_again(self, source: str) -> None:
+        """Have `source` asked for all that it has; that it is to be asked is durable before any cursor moves."""
+
+        async def forget(connection: Connection, _now: datetime) -> None:
+            await connection.execute("delete from discoveries where source = $1", source)
+
+        async def ask() -> None:
+            await self.writer.durable()
+            self.discovery.again(source)
+            self._discover(source)
+
+        self.writer.act(forget)
+        if self._tasks is not None:
+            self._tasks.create_task(ask())
 
     def _discover(self, source: str) -> None:
-        if self._tasks is not None and source not in self._sources:
+        """Have `source` asked now and then: by one shard, which finds for all."""
+        if self._tasks is not None and not self.shard.number and source not in self._sources:
             self._sources.add(source)
             self._tasks.create_task(self.discovery.run(source))
 
@@ -263,7 +291,9 @@ class Engine:
 
     async def _count_jobs(self) -> None:
         try:
-            rows = await self._pool.fetch("select kind, count(*) from jobs group by kind")
+            rows = await self._pool.fetch(
+                "select kind, count(*) from jobs where shard_of(subject, $2) = $1 group by kind", *self.shard
+            )
         except AWAY as error:
             log.warning("jobs cannot be counted: %s", error)
         else:
@@ -284,7 +314,7 @@ async def engine(config: Config, database_url: str) -> AsyncIterator[Engine]:
             for source in discovery_sources(config)
         }
         identities = IdentityResolver(
-            http, dns, plc_url=config.plc_url, plc_http=plc_http, store=PostgresDocuments(pool)
+            http, dns, plc_url=config.plc_url, plc_http=plc_http, size=DOCUMENTS, store=PostgresDocuments(pool)
         )
         stack.push_async_callback(identities.aclose)
         made = Engine(config, database_url, pool, http, asked, identities)

@@ -126,7 +126,7 @@ class Fetcher:
             state = await self._states.get(did)
             if chain is None:
                 chain = Chain(did, "in_progress", None, None, None, None, "wanted")
-            self._effects.track(did, "wanted")
+                self._effects.track(did, "wanted")
             needed.append(max(filter(None, (chain.rev, chain.needs_rev)), default=None))
             if state is None or state.status != "in_progress":
                 self._effects.stand(chain._replace(status="in_progress"), state)

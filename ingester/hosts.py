@@ -13,6 +13,7 @@ import orjson
 
 from appview.net.errors import BadAnswer, BadStatus, NetError
 from appview.net.http import HttpClient
+from lexicons.cid import CID, DataError
 from lexicons.formats import is_did, is_nsid, is_tid
 
 MAX_REPO_BYTES: Final = 1_000_000_000
@@ -48,6 +49,13 @@ class RepoStatus(NamedTuple):
     active: bool
     status: str | None
     rev: str | None
+
+
+class LatestCommit(NamedTuple):
+    """The head of a repository: the 36 bytes of its commit's CID, and its rev."""
+
+    cid: bytes
+    rev: str
 
 
 class Page(NamedTuple):
@@ -108,6 +116,19 @@ async def get_repo_status(http: HttpClient, host: str, did: str) -> RepoStatus:
     return RepoStatus(
         active, status[:64] if type(status) is str else None, rev if type(rev) is str and is_tid(rev) else None
     )
+
+
+async def get_latest_commit(http: HttpClient, host: str, did: str) -> LatestCommit:
+    """The head of the repository of `did`, as `host` names it. Raises NoRepo, HostError."""
+    answer = await _ask(http, _url(host, "com.atproto.sync.getLatestCommit", did=did))
+    cid, rev = answer.get("cid"), answer.get("rev")
+    try:
+        parsed = CID.parse(cid) if type(cid) is str else None
+    except DataError:
+        parsed = None
+    if parsed is None or type(rev) is not str or not is_tid(rev):
+        raise HostError(f"{host} names no commit", temporary=True)
+    return LatestCommit(bytes(parsed), rev)
 
 
 async def list_by_collection(http: HttpClient, host: str, collection: str, cursor: str | None) -> Page:

@@ -20,7 +20,8 @@ from ingester.writer import Writer
 
 MAX_WAITING: Final = 4_000
 """Messages in lanes, over all of them, beyond which no more are read from the upstreams."""
-MAX_WAITING_BYTES: Final = 64_000_000
+MAX_WAITING_BYTES: Final = 24_000_000
+"""They take twice that: what is in a message, and the message as it came, which may have to be kept."""
 
 Step = Callable[[], Awaitable[None]]
 

@@ -58,6 +58,10 @@ class Metrics:
         """Record versions taken in, by collection and verdict."""
         self.fetches: Counter[str] = Counter()
         """Repositories fetched, by outcome."""
+        self.audited: Counter[str] = Counter()
+        """Repositories compared with their PDS, by outcome (`equal`, `behind`, ...)."""
+        self.drift: Counter[str] = Counter()
+        """Differences from a PDS that no message explains, by kind: each is a fault of somebody's, mostly of ours."""
         self.visible = Histogram()
         """From the receipt of a frame to the commit that made it visible."""
         self.batches = 0
@@ -85,6 +89,8 @@ class Metrics:
         for name, help_text, label, counts in (
             ("plyr_deviations", "What was off without being wrong.", "name", self.deviations),
             ("plyr_fetches", "Repositories fetched.", "outcome", self.fetches),
+            ("plyr_audited", "Repositories compared with their PDS.", "outcome", self.audited),
+            ("plyr_drift", "Differences from a PDS that no message explains.", "kind", self.drift),
             ("plyr_connects", "Connections made to upstreams.", "upstream", self.connects),
             ("plyr_sequence_behind", "Connections dropped: their seqs are below our cursor.", "upstream", self.behind),
         ):

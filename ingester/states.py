@@ -15,9 +15,11 @@ from appview.net.errors import IdentityError
 from appview.net.identity import IdentityResolver
 from ingester.sync import RepoState, Signer
 from ingester.times import tid_datetime
+from ingester.tracked import Tracked
 
-STATES: Final = 100_000
-SIGNERS: Final = 100_000
+STATES: Final = 50_000
+SIGNERS: Final = 50_000
+"""Some 400 and 500 bytes each: 45 MB when both are full. What is not here costs a look into the database."""
 RETRY_SECONDS: Final = 0.5
 DOUBT_SECONDS: Final = 10.0
 FORMER_SECONDS: Final = 60.0
@@ -38,11 +40,12 @@ def repo_state(known: Known) -> RepoState | None:
 class States:
     """The repositories' states: the newest ones in memory, those of batches not yet durable among them.
 
-    Each is changed by its own lane alone. `tracked` holds every DID that has a chain.
+    Each is changed by its own lane alone. `tracked` holds every DID that has a chain; one that has none may be taken for
+    one of them, so whatever is written of a DID depends on its state alone.
     """
 
     def __init__(self, pool: Pool) -> None:
-        self.tracked: set[str] = set()
+        self.tracked = Tracked()
         self._pool = pool
         self._kept: OrderedDict[str, RepoState | None] = OrderedDict()
         self._loads: dict[str, asyncio.Future[None]] = {}

@@ -13,6 +13,7 @@ from ingester.fetch import Superseded
 from ingester.hosts import HostError, NoRepo, NotServed
 from ingester.metrics import Metrics
 from ingester.repo.errors import RepoError
+from ingester.shard import Shard
 
 POLL_SECONDS: Final = 1.0
 _BASE_SECONDS: Final = 2.0
@@ -27,7 +28,7 @@ Handler = Callable[[Job], Awaitable[None]]
 class Worker:
     """Does the jobs of one kind, at most `width` at once."""
 
-    def __init__(self, pool: Pool, kind: str, width: int, handler: Handler, metrics: Metrics) -> None:
+    def __init__(self, pool: Pool, kind: str, width: int, handler: Handler, metrics: Metrics, shard: Shard) -> None:
         self.kind = kind
         self.wake = asyncio.Event()
         """Set when there may be a new job."""
@@ -35,6 +36,7 @@ class Worker:
         self._width = width
         self._handler = handler
         self._metrics = metrics
+        self._shard = shard
         self._running: dict[asyncio.Task[None], str] = {}
         """What is being done, and of which subject."""
         self._may_have_taken = False
@@ -73,9 +75,9 @@ class Worker:
         try:
             async with self._pool.acquire() as connection:
                 if self._may_have_taken:
-                    await rows.release(connection, [self.kind], but=self._running.values())
+                    await rows.release(connection, [self.kind], but=self._running.values(), shard=self._shard)
                     self._may_have_taken = False
-                return await rows.take(connection, self.kind, limit, lease=_DAY)
+                return await rows.take(connection, self.kind, limit, lease=_DAY, shard=self._shard)
         except AWAY as error:
             # Where the connection broke before we were told, jobs are taken that nobody does.
             self._may_have_taken = True

@@ -1,8 +1,8 @@
 """The one writer of a shard: whatever is ready is committed together, with the cursors that it allows.
 
-A transaction begins with the row of its shard, locked, and the epoch in it: a writer whose shard another has taken over
-finds a newer epoch there and stops, however long it slept (an advisory lock alone would not fence it off). A batch is
-written until it is durable: a lost connection may mean that it is already, and writing it twice changes nothing.
+A transaction begins with the row of its shard, locked, and the epoch in it (`ingester.leader`): a writer whose shard
+another has taken over finds a newer epoch there and stops, however long it slept. A batch is written until it is
+durable: a lost connection may mean that it is already, and writing it twice changes nothing.
 """
 
 import asyncio
@@ -14,47 +14,36 @@ from typing import Final
 
 import asyncpg
 
-from appview.db import AWAY, Connection, DatabaseError, connect
+from appview.db import AWAY, Connection
 from appview.index import actors, repos
 from appview.index.apply import apply
-from appview.index.lock import index_lock
 from appview.index.records import RecordType
 from appview.jobs import rows as jobs
 from ingester.batch import Action, Batch, DeadLetter
+from ingester.leader import Leadership
 from ingester.metrics import Metrics
+from ingester.shard import Shard
 from ingester.stream import Stream
 
 MAX_CHANGES: Final = 2_000
 """Of one batch, and about as much other work; more waits for the next one."""
-MAX_BYTES: Final = 16_000_000
+MAX_BYTES: Final = 4_000_000
+"""Of which several batches may be in memory, decoded, encoded and as they came."""
 MAX_ROWS: Final = 20_000
-MAX_MESSAGES: Final = 20_000
+MAX_MESSAGES: Final = 5_000
 """Far fewer than the states that are kept in memory, so that none is let go before it is durable."""
-WRITE_SECONDS: Final = 3_600.0
-"""What a statement of the writer may take: it waits for commands that hold the index, and may hide a large account."""
 DEAD_LETTERS: Final = 10_000
 """Kept in all; the oldest go first."""
-RETRY_SECONDS: Final = 0.5
-_SHARD_LOCK: Final = 0x706C_7973
-_HOLDERS: Final = """
-    from pg_locks where locktype = 'advisory' and granted and classid = $1::bigint::oid and objid = $2::bigint::oid
-        and objsubid = 2 and database = (select oid from pg_database where datname = current_database())
-"""
-
 _FAILURES: Final = (*AWAY, asyncpg.PostgresError)
 
 log = logging.getLogger("plyr.writer")
-
-
-class Fenced(Exception):
-    """Another ingester has taken over this shard: this one must write no more."""
 
 
 class Writer:
     """Writes batches for `shard`, one after the other. Between `open` and `run`, the shard is this process's alone."""
 
     def __init__(
-        self, url: str, shard: str, types: Mapping[str, RecordType], streams: Mapping[str, Stream], metrics: Metrics
+        self, url: str, shard: Shard, types: Mapping[str, RecordType], streams: Mapping[str, Stream], metrics: Metrics
     ) -> None:
         self.batch = Batch()
         """The batch that is being filled."""
@@ -64,85 +53,22 @@ class Writer:
         """Called with each batch that has become durable."""
         self.status: tuple[object, str] | None = None
         """What the ingester says of itself, and its metrics, to be written with the next batch."""
-        self._url = url
-        self._shard = shard
-        self._index = int(shard.partition("/")[0])
+        self.leadership = Leadership(url, shard)
+        self._shard = str(shard)
         self._types = types
         self._streams = streams
         self._metrics = metrics
-        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
-        self._epoch = 0
         self._cursors: dict[str, int] = {}
         self._wake = asyncio.Event()
         self._ready: deque[Batch] = deque()
 
-    # --- taking the shard ---
-
     async def open(self) -> None:
         """Take the shard over, waiting for as long as another ingester has it."""
-        await self._lock(standby=True)
-        connection = self._connected()
-        async with connection.transaction():
-            # The row may be new, and no command may be at work that has not seen it.
-            await index_lock(connection)
-            self._epoch = await connection.fetchval(
-                """
-                insert into shards (shard, epoch) values ($1, 1)
-                on conflict (shard) do update set epoch = shards.epoch + 1 returning epoch
-                """,
-                self._shard,
-            )
-        log.info("writing for shard %s, epoch %d", self._shard, self._epoch)
+        await self.leadership.take()
 
     async def close(self) -> None:
         """Let go of the shard; what is not written is left to the next start."""
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
-
-    async def _lock(self, *, standby: bool) -> None:
-        """Connect, and take the shard's lock, which lives as long as the connection.
-
-        Waits for the database, and on `standby` for whoever has the shard. Raises Fenced.
-        """
-        waits_for = ""
-        while True:
-            try:
-                connection = await connect(self._url, command_seconds=WRITE_SECONDS)
-                if await connection.fetchval("select pg_try_advisory_lock($1, $2)", _SHARD_LOCK, self._index):
-                    # The connection is the process that holds the shard: whoever looks at the server sees its name.
-                    # It looks up keys: a plan made, and kept, while a table was small must not be a scan of it.
-                    await connection.execute("set application_name = 'plyr-ingester-writer'; set enable_seqscan = off")
-                    self._connection = connection
-                    return
-                is_ours = not standby and await self._end_our_last_session(connection)
-                await connection.close()
-            except (DatabaseError, asyncpg.PostgresError, *AWAY) as error:
-                reason = f"waiting for the database: {error}"
-            else:
-                reason = f"another ingester holds shard {self._shard}; standing by"
-                if is_ours:
-                    reason = f"waiting for our own lost connection to let go of shard {self._shard}"
-                elif not standby:
-                    raise Fenced(reason)
-            if reason != waits_for:
-                log.warning("%s", reason)
-                waits_for = reason
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _end_our_last_session(self, connection: Connection) -> bool:
-        """The server may not have noticed that our last connection is gone, and holds the lock for it; while the epoch
-        is ours, that session can be nobody else's.
-        """
-        if self._epoch != await connection.fetchval("select epoch from shards where shard = $1", self._shard):
-            return False
-        await connection.execute(f"select pg_terminate_backend(pid) {_HOLDERS}", _SHARD_LOCK, self._index)
-        return True
-
-    def _connected(self) -> "asyncpg.Connection[asyncpg.Record]":
-        if self._connection is None:
-            raise RuntimeError("The writer is not open.")
-        return self._connection
+        await self.leadership.let_go()
 
     # --- filling ---
 
@@ -227,11 +153,12 @@ class Writer:
         is_careful = False
         while True:
             try:
-                await self._transaction(self._connected(), batch, status, is_careful=is_careful)
+                await self._transaction(self.leadership.connection, batch, status, is_careful=is_careful)
             except _FAILURES as error:
                 if _may_pass(error):
                     log.warning("a batch of %d changes is written again: %s", len(batch.changes), error)
-                    await self._reconnect()
+                    if not isinstance(error, asyncpg.TransactionRollbackError):
+                        await self.leadership.resume()
                 elif is_careful:
                     raise
                 else:
@@ -240,17 +167,12 @@ class Writer:
             else:
                 return
 
-    async def _reconnect(self) -> None:
-        await self.close()
-        await asyncio.sleep(RETRY_SECONDS)
-        await self._lock(standby=False)
-
     async def _transaction(
         self, connection: Connection, batch: Batch, status: tuple[object, str] | None, *, is_careful: bool
     ) -> None:
         now = datetime.now(UTC)
         async with connection.transaction():
-            await self._fence(connection)
+            await self.leadership.fence(connection)
             if batch.seen:
                 await actors.see(connection, batch.seen)
             if is_careful:
@@ -285,11 +207,6 @@ class Writer:
                     raise
                 log.error("%s cannot be written: %s", change.uri[:500], error)
                 batch.bury(DeadLetter("index", None, change.did, "unwritable", f"{change.uri}: {error}", change.block))
-
-    async def _fence(self, connection: Connection) -> None:
-        epoch = await connection.fetchval("select epoch from shards where shard = $1 for update", self._shard)
-        if epoch != self._epoch:
-            raise Fenced(f"shard {self._shard} was taken over: epoch {self._epoch} is now {epoch}")
 
     async def _keep(self, connection: Connection, batch: Batch, now: datetime) -> None:
         """Messages that wait, messages that waited, and messages that were refused."""
@@ -344,10 +261,3 @@ def _may_pass(error: Exception) -> bool:
     if isinstance(error, ValueError | asyncpg.QueryCanceledError):
         return False  # the driver could not encode a value; a statement was stopped by an operator
     return isinstance(error, (*AWAY, asyncpg.TransactionRollbackError))
-
-
-async def is_held(connection: Connection, shard: str) -> bool:
-    """Whether an ingester holds `shard` now."""
-    index = int(shard.partition("/")[0])
-    held: bool = await connection.fetchval(f"select exists (select {_HOLDERS})", _SHARD_LOCK, index)
-    return held

@@ -47,25 +47,34 @@ async def known(connection: Connection, dids: Sequence[str]) -> dict[str, Known]
     return {did: Known(chains.get(did), did not in hidden) for did in dids}
 
 
-async def resume(connection: Connection) -> None:
-    """Have every repository fetched that is not whole, whatever became of the job that was to do it."""
+async def resume(connection: Connection, shard: tuple[int, int]) -> None:
+    """Have every repository of `shard` (index, count) fetched that is not whole, whatever became of the job for it."""
     await connection.execute(
         """
         insert into jobs (kind, subject, note)
         select 'fetch', did, repos.reason from repos left join actors using (did)
-        where repos.status <> 'synchronized' and coalesce(actors.active, true) order by did
+        where repos.status <> 'synchronized' and coalesce(actors.active, true) and shard_of(did, $2) = $1 order by did
         on conflict do nothing
-        """
+        """,
+        *shard,
     )
 
 
-async def recheck(connection: Connection) -> None:
-    """Have the host of every repository asked where it stands: one that is ahead of what is here is fetched."""
+async def recheck(connection: Connection, shard: tuple[int, int], host: str | None = None) -> None:
+    """Have the PDS of every repository of `shard` asked where it stands: one that is ahead of what is here is fetched.
+
+    With `host`, an origin that is the PDS of some, only of those.
+    """
     await connection.execute(
         """
-        insert into jobs (kind, subject, note) select 'status', did, 'recheck' from repos order by did
+        insert into jobs (kind, subject, note)
+        select 'status', did, 'recheck' from repos left join actors using (did)
+        where shard_of(did, $2) = $1
+            and (actors.pds = $3 or not exists (select from actors as other where other.pds = $3)) order by did
         on conflict (kind, subject) do update set wanted = jobs.wanted + 1
-        """
+        """,
+        *shard,
+        host,
     )
 
 

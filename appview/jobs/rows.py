@@ -14,6 +14,8 @@ CHANNEL: Final = "jobs"
 """Where Postgres notifies, with the kind as payload, once a transaction that wants jobs is committed."""
 LEASE: Final = 300.0
 """Seconds after which a job that was taken, and neither done nor failed, is due again."""
+ALL: Final = (0, 1)
+"""The shard that every subject belongs to: (index, count), where several takers share the subjects (`shard_of`)."""
 MAX_ERROR: Final = 500
 """Characters kept of the reason of a failure."""
 
@@ -90,15 +92,18 @@ async def find(connection: Connection, kind: str, subject: str) -> Job | None:
     return Job(*row) if row else None
 
 
-async def take(connection: Connection, kind: str, limit: int, *, lease: float = LEASE) -> list[Job]:
-    """Claim at most `limit` jobs that are due, the longest overdue first, for `lease` seconds.
+async def take(
+    connection: Connection, kind: str, limit: int, *, lease: float = LEASE, shard: tuple[int, int] = ALL
+) -> list[Job]:
+    """Claim at most `limit` jobs that are due, the longest overdue first, for `lease` seconds; only those of `shard`.
 
     Takers at the same time never wait for each other and never share a job.
     """
     rows = await connection.fetch(
         """
         with due as materialized (
-            select kind, subject from jobs where kind = $1 and due_at <= now()
+            select kind, subject from jobs
+            where kind = $1 and due_at <= now() and ($5 = 1 or shard_of(subject, $5) = $4)
             order by due_at limit $2 for update skip locked
         )
         update jobs set due_at = now() + make_interval(secs => $3), leased = true, attempts = attempts + 1
@@ -108,12 +113,15 @@ async def take(connection: Connection, kind: str, limit: int, *, lease: float = 
         kind,
         limit,
         lease,
+        *shard,
     )
     return [Job(*row) for row in rows]
 
 
-async def release(connection: Connection, kinds: Sequence[str], *, but: Iterable[str] = ()) -> None:
-    """Make due at once what was taken of `kinds`, whose takers are known to be gone; not the subjects in `but`.
+async def release(
+    connection: Connection, kinds: Sequence[str], *, but: Iterable[str] = (), shard: tuple[int, int] = ALL
+) -> None:
+    """Make due at once what was taken of `kinds` and `shard`, whose takers are known to be gone; not those in `but`.
 
     That they went is no failure of the jobs: the next failure waits no longer for it.
     """
@@ -121,9 +129,11 @@ async def release(connection: Connection, kinds: Sequence[str], *, but: Iterable
         """
         update jobs set leased = false, due_at = now(), attempts = greatest(attempts - 1, 0)
         where kind = any($1::text[]) and leased and subject <> all ($2::text[])
+            and ($4 = 1 or shard_of(subject, $4) = $3)
         """,
         list(kinds),
         list(but),
+        *shard,
     )
 
 

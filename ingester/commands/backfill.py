@@ -23,7 +23,8 @@ from appview.net.policy import Policy
 from ingester.discovery import Discovery
 from ingester.engine import Engine, discovery_sources, engine
 from ingester.hosts import HostError
-from ingester.writer import Fenced, is_held
+from ingester.leader import Fenced, leaders
+from ingester.shard import Shard
 from lexicons.formats import is_did, is_nsid
 
 POLL_SECONDS: Final = 0.3
@@ -226,38 +227,40 @@ async def _ask(pool: Pool, sql: str, dids: Sequence[str]) -> Sequence[int]:
 
 
 async def _fetching(config: Config, url: str, pool: Pool) -> None:
-    """See to it that the jobs are done, until cancelled: by the ingester that runs, or, where none does, here.
+    """See to it that the jobs are done, until cancelled: by the ingesters that run, or, where none does, here.
 
     Raises what has ended that.
     """
     async with pool.acquire() as connection:
-        is_running = await is_held(connection, config.shard)
-    if is_running:
-        await _accompany(pool, config.shard)
+        running = await leaders(connection)
+    if running:
+        await _accompany(pool, running)
+    if Shard.parse(config.shard).total > 1:
+        raise CommandError(f"no ingester runs, and this process would be one of several (shard {config.shard})")
     logging.getLogger("plyr").setLevel(logging.WARNING)
     async with engine(config, url) as made:
-        running = asyncio.create_task(made.run(live=False))
+        working = asyncio.create_task(made.run(live=False))
         try:
-            await asyncio.shield(running)
+            await asyncio.shield(working)
         except asyncio.CancelledError:
             await _wind_down(made)
             raise
         finally:
-            running.cancel()
-            await asyncio.wait({running})
+            working.cancel()
+            await asyncio.wait({working})
 
 
-async def _accompany(pool: Pool, shard: str) -> Never:
-    """Watch the ingester that runs. Raises CommandError when it does so no longer."""
+async def _accompany(pool: Pool, shards: Sequence[Shard]) -> Never:
+    """Watch the ingesters that lead these shards. Raises CommandError when one does so no longer."""
     absent = 0
     while absent < ABSENT_SECONDS:
         await asyncio.sleep(1)
         try:
             async with pool.acquire() as connection:
-                absent = 0 if await is_held(connection, shard) else absent + 1
+                absent = 0 if set(shards) <= set(await leaders(connection)) else absent + 1
         except AWAY as error:
             logger.warning("waiting for the database: %s", error)
-    raise CommandError("the ingester that fetched has ended; what is left is fetched when one runs again")
+    raise CommandError("an ingester that fetched has ended; what is left is fetched when one runs again")
 
 
 async def _wind_down(made: Engine) -> None:

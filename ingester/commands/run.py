@@ -10,7 +10,7 @@ from appview.commands import Commands
 from appview.commands.database import database
 from appview.config import Config
 from ingester.engine import Engine, engine
-from ingester.writer import Fenced
+from ingester.leader import Fenced
 
 FENCED = 3
 """The exit code of one that another took over from."""

@@ -17,6 +17,8 @@ from atproto import AsyncFirehoseSubscribeReposClient
 
 from ingester.firehose import follow
 from ingester.scope import Scope
+from ingester.shard import Shard
+from ingester.tracked import Tracked
 from lexicons.frames import glance
 from tests.bench.corpus import off_topic, path_of
 from tests.bench.feeder import feeding
@@ -49,8 +51,10 @@ def _cpu_seconds(client: Callable[[int, int], float], port: int, count: int) -> 
 
 
 def _ours(port: int, count: int) -> float:
-    tracked = {f"did:plc:{number:024d}" for number in range(100_000)}
-    scope = Scope(tracked, _SIGNAL)
+    tracked = Tracked()
+    for number in range(100_000):
+        tracked.add(f"did:plc:{number:024d}")
+    scope = Scope(tracked, _SIGNAL, Shard(0, 1))
     seen = concerning = 0
 
     def take(message: bytes) -> None:

@@ -160,8 +160,9 @@ async def test_a_session_that_the_server_believes_in_still_is_no_other_ingester(
             artist.write(create(artist, 1))
             await there.settled(made)
             # What a cut cable leaves behind: the old session, which nobody talks to.
-            ghost, made.writer._connection = made.writer._connection, await connect(there.url)
-            await made.writer._connection.close()
+            leadership = made.writer.leadership
+            ghost, leadership._connection = leadership._connection, await connect(there.url)
+            await leadership.connection.close()
             artist.write(create(artist, 2))
             await there.settled(made)
             assert ghost is not None

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from ingester.scope import Scope
+from ingester.shard import Shard
 from lexicons.frames import Frame, encode_error, encode_frame, glance
 
 TRACKED = "did:plc:tracked"
 STRANGER = "did:plc:stranger"
-SCOPE = Scope({TRACKED}, {"fm.plyr.track", "fm.plyr.like"})
+SCOPE = Scope({TRACKED}, {"fm.plyr.track", "fm.plyr.like"}, Shard(0, 1))
 
 
 def commit(did: str, *paths: Any) -> Frame:
@@ -49,7 +50,7 @@ def test_an_unhashable_did_is_nobodys() -> None:
 
 def test_a_repository_tracked_later_counts_from_then_on() -> None:
     tracked: set[str] = set()
-    scope = Scope(tracked, frozenset())
+    scope = Scope(tracked, frozenset(), Shard(0, 1))
     frame = glance(encode_frame("#sync", {"did": STRANGER}))
     assert not scope.concerns(frame)
     tracked.add(STRANGER)

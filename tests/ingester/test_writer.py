@@ -13,20 +13,23 @@ from appview.index.records import record_types
 from appview.index.repos import Chain
 from appview.index.tolerance import Judge
 from ingester.batch import DeadLetter
+from ingester.leader import Fenced, leaders
 from ingester.metrics import Metrics
+from ingester.shard import Shard
 from ingester.stream import Stream
-from ingester.writer import Fenced, Writer, is_held
+from ingester.writer import Writer
 from tests.ingester.world import SECONDS, track
 from tests.writer.cbor import cid_of, encode
 
 DID = "did:web:artist.test"
+SHARD = Shard(0, 1)
 TYPES = record_types("fm.plyr")
 JUDGE = Judge("fm.plyr")
 
 
 @asynccontextmanager
 async def writing(url: str, streams: dict[str, Stream] | None = None) -> AsyncIterator[Writer]:
-    writer = Writer(url, "0/1", TYPES, streams or {}, Metrics())
+    writer = Writer(url, SHARD, TYPES, streams or {}, Metrics())
     await writer.open()
     running = asyncio.create_task(writer.run())
     try:
@@ -133,7 +136,7 @@ async def test_an_older_version_does_nothing(database_url: str, connection: Conn
 
 
 async def test_a_writer_whose_shard_was_taken_over_writes_no_more(database_url: str, connection: Connection) -> None:
-    writer = Writer(database_url, "0/1", TYPES, {}, Metrics())
+    writer = Writer(database_url, SHARD, TYPES, {}, Metrics())
     await writer.open()
     await connection.execute("update shards set epoch = epoch + 1")
     writer.batch.change(change(2))
@@ -145,14 +148,14 @@ async def test_a_writer_whose_shard_was_taken_over_writes_no_more(database_url: 
 
 
 async def test_a_second_writer_stands_by_until_the_first_is_gone(database_url: str, pool: Pool) -> None:
-    first = Writer(database_url, "0/1", TYPES, {}, Metrics())
+    first = Writer(database_url, SHARD, TYPES, {}, Metrics())
     await first.open()
-    second = Writer(database_url, "0/1", TYPES, {}, Metrics())
+    second = Writer(database_url, SHARD, TYPES, {}, Metrics())
     taking = asyncio.create_task(second.open())
     await asyncio.sleep(0.3)
     assert not taking.done()
     async with pool.acquire() as connection:
-        assert await is_held(connection, "0/1")
+        assert await leaders(connection) == [SHARD]
     await first.close()
     await asyncio.wait_for(taking, SECONDS)
     assert await pool.fetchval("select epoch from shards") == 2

@@ -1,7 +1,8 @@
 """Random lives on a made-up network: accounts that write, like, edit, delete, move, hide and come back, from a seed."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tests.network import records
@@ -26,25 +27,38 @@ BLOB = {
 class Life:
     """What goes on between the accounts of `pdses`: each `step` is one thing that somebody does, or that befalls them.
 
-    `quiet` leaves out what changes accounts rather than records.
+    `quiet` leaves out what changes accounts rather than records; `favours` says how much more often than otherwise some
+    of that happens: `{"rotate": 20}`.
     """
 
-    def __init__(self, rng: random.Random, pdses: Sequence[Pds], accounts: int, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        rng: random.Random,
+        pdses: Sequence[Pds],
+        accounts: int,
+        *,
+        quiet: bool = False,
+        favours: Mapping[str, float] | None = None,
+    ) -> None:
         self.rng = rng
         self.accounts: list[Account] = []
+        self.done: Counter[str] = Counter()
+        """What has happened to accounts, and `write`: how often each."""
         self._pdses = pdses
         self._songs: list[str] = [GHOST["uri"]]
         self._gone: list[tuple[Account, str]] = []
         self._promised: list[tuple[Account, str]] = []
         self._odd = [odd for odd in odd_records(GHOST, GHOST, BLOB) if odd.rkey is None] + list(elsewhere(GHOST))
-        self._events: list[tuple[float, Callable[[Account], None]]] = [
-            (0.3, self._sync),
-            (0.3, self._identity),
-            (0.3, self._empty_commit),
-            (0.3, self._change_status),
-            (0.2, self._rotate),
-            (0.15, self._migrate),
-        ]
+        self._events: dict[str, tuple[float, Callable[[Account], None]]] = {
+            "sync": (0.3, self._sync),
+            "identity": (0.3, self._identity),
+            "empty commit": (0.3, self._empty_commit),
+            "hide": (0.27, self._hide),
+            "delete": (0.03, self._delete),
+            "rotate": (0.2, self._rotate),
+            "migrate": (0.15, self._migrate),
+        }
+        self._weights = [weight * (favours or {}).get(name, 1) for name, (weight, _) in self._events.items()]
         self._chance = 0.0 if quiet else 0.12
         for _ in range(accounts):
             self._join()
@@ -53,11 +67,14 @@ class Life:
         """Somebody does something; who it was."""
         account = self.rng.choice([account for account in self.accounts if account.status != "deleted"])
         if not account.active:
+            self.done["come back"] += 1
             account.set_status(None)
         elif self.rng.random() < self._chance:
-            weights, events = zip(*self._events, strict=True)
-            self.rng.choices(events, weights)[0](account)
+            name = self.rng.choices(list(self._events), self._weights)[0]
+            self.done[name] += 1
+            self._events[name][1](account)
         else:
+            self.done["write"] += 1
             self.write(account)
         return account
 
@@ -168,10 +185,12 @@ class Life:
     def _empty_commit(self, account: Account) -> None:
         account.write()
 
-    def _change_status(self, account: Account) -> None:
-        account.set_status(self.rng.choices(("deactivated", "takendown", "suspended", "deleted"), (6, 3, 2, 1))[0])
-        if account.status == "deleted":
-            self._join()
+    def _hide(self, account: Account) -> None:
+        account.set_status(self.rng.choices(("deactivated", "takendown", "suspended"), (6, 3, 2))[0])
+
+    def _delete(self, account: Account) -> None:
+        account.set_status("deleted")
+        self._join()
 
     def _rotate(self, account: Account) -> None:
         seed = f"{account.did} {self.rng.getrandbits(32)}"

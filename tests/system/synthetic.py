@@ -5,6 +5,7 @@ Their repositories are those of `tests/writer`; over HTTP and WebSocket they ans
 
 import asyncio  # noqa: TC003 - a field of the class is made of it
 import hashlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -23,6 +24,8 @@ NOW_US = 1_750_000_000_000_000
 """When a network begins, in microseconds since 1970: in June 2025, so that no clock is behind it."""
 EVENT_US = 1_000
 """How much later each event is than the one before."""
+CAR = "application/vnd.ipld.car"
+_SHUTDOWN_SECONDS = 0.05
 _REFUSALS = {"deactivated": "RepoDeactivated", "takendown": "RepoTakendown", "suspended": "RepoSuspended"}
 
 
@@ -40,33 +43,45 @@ class Server:
         self.down = False
         self.refuses: set[str] = set()
         """Methods, or other last parts of paths, that it answers 503 for."""
-        self.asked: dict[str, int] = {}
-        self._application = web.Application(middlewares=[self._gate])
-        self._server = TestServer(self._application)
+        self.asked: Counter[str] = Counter()
+        self.port = 0
+        self._routes: dict[str, Handler] = {}
+        self._server: TestServer | None = None
 
     @property
     def url(self) -> str:
-        return str(self._server.make_url("")).rstrip("/")
-
-    @property
-    def port(self) -> int:
-        return int(self._server.port or 0)
+        return f"http://127.0.0.1:{self.port}"
 
     def route(self, path: str, handler: Handler) -> None:
         """Answer GET requests for `path`."""
-        self._application.router.add_get(path, handler)
+        self._routes[path] = handler
+
+    async def start(self) -> None:
+        """Listen, where it listened before if it did."""
+        application = web.Application(middlewares=[self._gate])
+        for path, handler in self._routes.items():
+            application.router.add_get(path, handler)
+        self._server = TestServer(application, port=self.port or None)
+        await self._server.start_server(shutdown_timeout=_SHUTDOWN_SECONDS)
+        self.port = int(self._server.port or 0)
+
+    async def stop(self) -> None:
+        """Listen no more, and break off what goes on."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.close()
 
     async def __aenter__(self) -> Self:
-        await self._server.start_server()
+        await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._server.close()
+        await self.stop()
 
     @web.middleware
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         name = request.path.rpartition("/")[2]
-        self.asked[name] = self.asked.get(name, 0) + 1
+        self.asked[name] += 1
         if self.down or name in self.refuses:
             raise web.HTTPServiceUnavailable
         return await handler(request)
@@ -138,7 +153,7 @@ class Account:
 
     def emit(self, frame: bytes) -> None:
         """Send a frame about this account, which holds the newest seq of its host."""
-        self.pds.stream.append(self.pds.host.seq, frame)
+        self.pds.stream.append(self.pds.host.seq, frame, self.did)
         self.pds.host.advance(EVENT_US)
 
     def set_status(self, status: str | None) -> None:
@@ -162,7 +177,7 @@ class Account:
         frames = self.repo.migrate(to.host, SigningKey.from_seed(f"{self.did} on {to.name}", K256))
         to.directory.register(self.repo)
         for seq, frame in enumerate(frames, start=to.host.seq - len(frames) + 1):
-            to.stream.append(seq, frame)
+            to.stream.append(seq, frame, self.did)
         self.pds.accounts[self.did] = left = Account(self.pds, Repo(self.did, None, self.pds.host))
         left.active, left.status = False, "deactivated"
         left.emit(left.repo.account(active=False, status="deactivated"))
@@ -180,6 +195,8 @@ class Pds(Server):
         self.accounts: dict[str, Account] = {}
         self.answers_with: Callable[[bytes], bytes] = bytes
         """What becomes of an export on its way out."""
+        self.sends: Callable[[web.Request, bytes], Awaitable[web.StreamResponse]] = send_export
+        """How an export is sent."""
         self.gate: asyncio.Event | None = None
         """Where there is one, an export that was made waits for it."""
         self.directory = directory
@@ -207,10 +224,13 @@ class Pds(Server):
         """Its users' handles end in this."""
         return f".{self.name}.test"
 
-    def create_account(self, name: str) -> Account:
-        """A new account and its four first events, as the reference PDS has them; same name, same DID and key."""
-        did = did_of(f"{name} {self.name}")
-        repo = Repo(did, SigningKey.from_seed(did, K256), self.host, f"{name}{self.handle_domain}")
+    def create_account(self, name: str, *, did: str | None = None) -> Account:
+        """A new account and its four first events, as the reference PDS has them; same name, same DID and key.
+
+        With a `did` of before, one that was deleted elsewhere begins anew here, with nothing in it.
+        """
+        did = did or did_of(f"{name} {self.name}")
+        repo = Repo(did, SigningKey.from_seed(f"{did} {self.name}", K256), self.host, f"{name}{self.handle_domain}")
         self.directory.register(repo)
         account = self.accounts[did] = Account(self, repo)
         account.emit(repo.identity())
@@ -223,7 +243,7 @@ class Pds(Server):
         account = self.accounts.get(request.query[parameter])
         return None if account is None or account.status == "deleted" else account
 
-    async def _get_repo(self, request: web.Request) -> web.Response:
+    async def _get_repo(self, request: web.Request) -> web.StreamResponse:
         account = self._hosted(request)
         if account is None:
             return refusal("RepoNotFound")
@@ -232,7 +252,7 @@ class Pds(Server):
         export = self.answers_with(account.repo.export())
         if self.gate is not None:
             await self.gate.wait()
-        return web.Response(body=export, content_type="application/vnd.ipld.car")
+        return await self.sends(request, export)
 
     async def _get_repo_status(self, request: web.Request) -> web.Response:
         account = self._hosted(request)
@@ -282,6 +302,11 @@ class Pds(Server):
             if account.repo.handle == handle and account.status != "deleted":
                 return web.Response(text=account.did)
         raise web.HTTPNotFound
+
+
+async def send_export(_: web.Request, export: bytes) -> web.StreamResponse:
+    """Send an export whole."""
+    return web.Response(body=export, content_type=CAR)
 
 
 def collections(repo: Repo) -> set[str]:

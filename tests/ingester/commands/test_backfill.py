@@ -8,7 +8,7 @@ from appview import db
 from appview.commands import CommandError
 from appview.jobs import rows as jobs
 from ingester.commands import backfill
-from ingester.writer import is_held
+from ingester.leader import leaders
 from tests.ingester.world import SECONDS, config, create, world
 
 NOBODY = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
@@ -26,7 +26,7 @@ async def test_all_that_is_there_is_fetched_and_the_command_ends(
         )
         assert code == 0
         assert len(await there.uris()) == 4
-        assert not await is_held(there.connection, "0/1")
+        assert not await leaders(there.connection)
     assert "4 repositories fetched" in capsys.readouterr().err
 
 
@@ -66,13 +66,13 @@ async def test_when_its_ingester_ends_so_does_the_command_and_says_why(database_
                 backfill._until_fetched(config(there.directory, there.pds), there.url, pool, [])
             )
             async with asyncio.timeout(SECONDS):
-                while not await is_held(there.connection, "0/1"):
+                while not await leaders(there.connection):
                     await asyncio.sleep(0.01)
             await there.until("select true from shards")
             await there.connection.execute("update shards set epoch = epoch + 1")
             with pytest.raises(CommandError, match="taken over"):
                 await asyncio.wait_for(fetching, SECONDS)
-        assert not await is_held(there.connection, "0/1")
+        assert not await leaders(there.connection)
 
 
 async def test_when_the_running_ingester_ends_so_does_the_command(database_url: str) -> None:
