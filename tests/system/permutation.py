@@ -1,8 +1,8 @@
 """`python -m tests.system.permutation`: the same messages in any order, repeated, split: always the same tables.
 
 A random life on a made-up network gives the messages. They are replayed through an upstream or two in the order they
-were made, and then in others; what a broken order tears is fetched from the made-up PDSes. In-process, with the engine
-that `python -m ingester run` runs.
+were made, and then in others, into one shard or several; what a broken order tears is fetched from the made-up PDSes.
+In-process, with the engine that `python -m ingester run` runs.
 """
 
 import argparse
@@ -66,10 +66,12 @@ async def check_example(seed: int, url: str, *, steps: int = 60, orders: int = O
         frames = [*one.stream.frames, *two.stream.frames]
         made = await replay(url, directory, [_in_order(one, two)], [one.url, two.url])
         for number in range(orders):
-            found = await replay(url, directory, _another_order(rng, frames))
+            shards = rng.choice((1, 1, 2, 3))
+            found = await replay(url, directory, _another_order(rng, frames), shards=shards)
             if differences := changes(found, made):
                 lines = "\n".join(differences[:20])
-                raise Disagreement(f"seed {seed}, order {number}: {len(differences)} rows differ:\n{lines}")
+                case = f"seed {seed}, order {number}, {shards} shards"
+                raise Disagreement(f"{case}: {len(differences)} rows differ:\n{lines}")
     return len(frames)
 
 
@@ -96,9 +98,11 @@ def _another_order(rng: random.Random, frames: Sequence[bytes]) -> list[list[byt
 
 
 async def replay(
-    url: str, directory: Directory, orders: Sequence[Sequence[bytes]], hosts: Sequence[str] = ()
+    url: str, directory: Directory, orders: Sequence[Sequence[bytes]], hosts: Sequence[str] = (), shards: int = 1
 ) -> Snapshot:
-    """The tables after an engine took these messages into them, an upstream each; with `hosts`, the oracle agrees."""
+    """The tables after `shards` engines took these messages into them, an upstream each; with `hosts`, the oracle
+    agrees.
+    """
     async with AsyncExitStack() as stack:
         upstreams = [await stack.enter_async_context(Upstream()) for _ in orders]
         connection = await connect(url)
@@ -108,13 +112,21 @@ async def replay(
             for frame in order:
                 upstream.send(frame)
             # From the first message on, where a new upstream would be followed from now on.
-            await connection.execute("insert into upstreams values ('0/1', $1, 0)", upstream.url)
-        config = Config.load(_environment(url, directory, upstreams), dotenv=None)
-        ingester = await stack.enter_async_context(engine(config, url))
+            await connection.execute(
+                "insert into upstreams select number || '/' || $1::integer, $2, 0"
+                " from generate_series(0, $1::integer - 1) as number",
+                shards,
+                upstream.url,
+            )
+        ingesters = []
+        for number in range(shards):
+            environment = _environment(url, directory, upstreams) | {"PLYR_SHARD": f"{number}/{shards}"}
+            ingesters.append(await stack.enter_async_context(engine(Config.load(environment, dotenv=None), url)))
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(ingester.run())
-            left = await _settled(ingester, connection, {upstream.url: upstream.stream.head for upstream in upstreams})
-            running.cancel()
+            running = [tasks.create_task(ingester.run()) for ingester in ingesters]
+            left = await _settled(ingesters, connection, {upstream.url: upstream.stream.head for upstream in upstreams})
+            for task in running:
+                task.cancel()
         if left:
             raise Disagreement("it does not settle:\n" + "\n".join(left[:20]))
         if hosts and (differences := await audit(directory.url, hosts, url)):
@@ -122,12 +134,18 @@ async def replay(
         return await snapshot(connection)
 
 
-async def _settled(ingester: Engine, connection: Connection, heads: Mapping[str, int]) -> list[str]:
+async def _settled(ingesters: Sequence[Engine], connection: Connection, heads: Mapping[str, int]) -> list[str]:
     """Wait until everything up to these seqs was taken in and nothing is left to be done; what still is, at last."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
-        left = [f"{url} is not at {head}" for url, head in heads.items() if ingester.streams[url].cursor != head]
-        await ingester.writer.durable()
+        left = [
+            f"shard {ingester.shard} is not at {head} of {url}"
+            for ingester in ingesters
+            for url, head in heads.items()
+            if ingester.streams[url].cursor != head
+        ]
+        for ingester in ingesters:
+            await ingester.writer.durable()
         left = left or await left_to_do(connection)
         if not left or time.monotonic() > deadline:
             return left
