@@ -3,14 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup env up test check bench fuzz property network lock clean
+.PHONY: help setup env up test check bench mutants chaos fuzz property network lock clean
 
 help:
 	@echo 'make setup      environment and dependencies, here in .venv and tests/network/node_modules'
 	@echo 'make up         the whole system in this terminal: database, Redis, ingester, worker, web; Ctrl-C stops it'
 	@echo 'make test       lint, types, architecture, a minute of fuzzing, 100,000 generated commits, all tests'
 	@echo 'make check      lint, types and architecture alone'
-	@echo 'make bench      the benchmarks; ONLY=name,... for some'
+	@echo 'make bench      the benchmarks; ONLY=name,... for some (memory and repositories only so: minutes each)'
+	@echo 'make mutants    each rule bent once, in a copy: a test must break; ONLY=text,... for some; ten minutes at most'
+	@echo 'make chaos      all that may go wrong, each in the midst of a random life: the tables must be right; ONLY=name,...'
 	@echo 'make property   100,000 generated commits against a full rebuild; COMMITS=n for another count'
 	@echo 'make fuzz       coverage-guided fuzzing for an hour; SECONDS_=n for another time'
 	@echo 'make network    a real PLC directory and two real PDSes on loopback, for trying things by hand'
@@ -58,6 +60,12 @@ test: setup check
 
 bench: env
 	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+mutants: env
+	$(BIN)/python -m tests.mutants $(if $(ONLY),--only '$(ONLY)')
+
+chaos: env
+	$(BIN)/python -m tests.chaos --kills $(or $(KILLS),300) $(if $(ONLY),--only '$(ONLY)')
 
 fuzz: env
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS_),3600) --jobs 2

@@ -24,6 +24,8 @@ MIN_SECRET: Final = 32
 _OF_THE_TESTS: Final = frozenset({"PLYR_TEST_DATABASE_URL"})
 
 _is_shard = re.compile(r"(?P<index>0|[1-9][0-9]{0,3})/(?P<count>[1-9][0-9]{0,3})").fullmatch
+_is_seconds = re.compile(r"[0-9]{1,8}(?:\.[0-9]{1,3})?").fullmatch
+_is_decimal = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,4})?").fullmatch
 _is_bind = re.compile(r"(?P<host>[0-9A-Za-z.-]+|\[[0-9a-f:.]+\]):(?P<port>[0-9]{1,5})").fullmatch
 
 
@@ -98,6 +100,18 @@ def _shard(text: str) -> str:
     return text
 
 
+def _rate(text: str) -> float:
+    if _is_decimal(text) is None or not 0.01 <= float(text) <= 10_000:
+        raise ValueError("must be a number from 0.01 to 10000")
+    return float(text)
+
+
+def _seconds(text: str) -> float:
+    if _is_seconds(text) is None or float(text) < 0.1:
+        raise ValueError("must be a number of seconds, of at least 0.1")
+    return float(text)
+
+
 def _secret(text: str) -> str:
     if len(text) < MIN_SECRET:
         raise ValueError(f"must be at least {MIN_SECRET} characters of randomness")
@@ -157,6 +171,10 @@ class Config:
     plc_url: Annotated[str, Setting("PLYR_PLC_URL", _web, "https://plc.directory")]
     discovery_url: Annotated[str | None, Setting("PLYR_DISCOVERY_URL", _origin)]
     """Who lists repositories; None: each of the upstreams."""
+    host_rate: Annotated[float, Setting("PLYR_HOST_RATE", _rate, 10.0)]
+    """Requests a second to one host, of all ingesters together."""
+    audit_seconds: Annotated[float, Setting("PLYR_AUDIT_SECONDS", _seconds, 86_400.0)]
+    """In which every repository is compared with its PDS once."""
     namespace: Annotated[str, Setting("PLYR_NAMESPACE", _namespace, "fm.plyr")]
     bind: Annotated[Bind, Setting("PLYR_BIND", _bind, Bind("127.0.0.1", 8080))]
     public_url: Annotated[str, Setting("PLYR_PUBLIC_URL", _origin, derive=_local_origin)]

@@ -104,9 +104,9 @@ class PublicKey:
         return "ok" if verify(hashlib.sha256(message).digest(), signature) else "bad_signature"
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4_096)
 def _verifier(curve: Curve, compressed: bytes) -> _Verifier:
-    """A check against one key, parsed once: decompressing a point costs a third of a verification."""
+    """A check against one key, parsed once: decompressing a point costs a third of a verification. Each takes a kB."""
     return _k256_verifier(compressed) if curve == "k256" else _p256_verifier(compressed)
 
 

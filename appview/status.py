@@ -13,11 +13,13 @@ class Upstream(TypedDict):
     """One relay or host that is listened to. Times are RFC 3339 in UTC; None where there is nothing to say yet."""
 
     url: str
-    state: Literal["connecting", "live", "waiting"]
-    """live: connected, and its pings are answered; waiting: until the next attempt to connect."""
+    state: Literal["connecting", "live", "waiting", "blind"]
+    """live: connected, and its pings are answered; waiting: until the next attempt to connect; blind: the same, for
+    longer, since it brought nothing of what others brought.
+    """
     since: str
     error: str | None
-    """How the last connection or attempt ended."""
+    """How the last connection or attempt ended; of one that is live, what speaks against it."""
     last_frame_at: str | None
     last_seq: int | None
     cursor: int | None

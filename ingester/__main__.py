@@ -3,9 +3,9 @@
 import sys
 
 from appview.commands import main as program
-from ingester.commands import backfill, run, verify, verify_car
+from ingester.commands import audit, backfill, dead_letters, run, verify, verify_car
 
-COMMANDS = (run, backfill, verify, verify_car)
+COMMANDS = (run, backfill, audit, dead_letters, verify, verify_car)
 
 
 def main(arguments: list[str] | None = None) -> int:

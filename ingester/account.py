@@ -1,23 +1,33 @@
-"""An account's status: what its own PDS says, whatever an event claimed (an event speaks for its sender alone)."""
+"""An account's status: what its own PDS says, whatever an event claimed (an event speaks for its sender alone).
+
+Claims carry no order: each makes us ask, and what is asked is how things stand now.
+"""
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from appview.db import Connection
-from appview.index import actors
+from appview.db import Connection, Pool
+from appview.index import actors, repos
+from appview.jobs.identity import GIVEN_UP, MOVED
 from appview.jobs.rows import Job, hurry
-from appview.net.errors import Gone, IdentityError
-from appview.net.http import HttpClient
+from appview.net.errors import CouldNotCheck, Gone, IdentityError
 from appview.net.identity import IdentityResolver
-from ingester.effects import Effects
-from ingester.hosts import HostError, NoRepo, RepoStatus, get_repo_status
+from ingester.budget import HostClient
+from ingester.effects import DELETED, REFUSED, Effects, claimed_status
+from ingester.hosts import Busy, HostError, NoRepo, NotServed, RepoStatus, get_latest_commit, get_repo_status
 from ingester.lanes import Lanes
+from ingester.states import Signers
+from ingester.sync import RepoState
 
 DOCUMENT_SECONDS: Final = 30.0
 """How old a DID document may be that says which PDS is asked."""
-_HIDING: Final = frozenset({"deactivated", "takendown", "suspended", "deleted", "inactive"})
-"""What an event may claim that is believed while the PDS cannot be asked: to hide too much is the safer fault."""
+PATIENCE: Final = 60.0
+"""Seconds that a claim may wait for its turn at a host; in a longer time than that, nobody can be asked."""
+RECOVERY: Final = timedelta(hours=72)
+"""For how long a DID that was given up may be had back, by the rules of did:plc."""
+RECOVERY_ASK_SECONDS: Final = 6 * 3600.0
+_RESOLVED_ANEW: Final = frozenset({MOVED, GIVEN_UP})
 
 log = logging.getLogger("plyr.account")
 
@@ -25,69 +35,152 @@ log = logging.getLogger("plyr.account")
 class Accounts:
     """Settles the status of accounts."""
 
-    def __init__(self, http: HttpClient, identities: IdentityResolver, lanes: Lanes, effects: Effects) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        http: HostClient,
+        identities: IdentityResolver,
+        signers: Signers,
+        lanes: Lanes,
+        effects: Effects,
+    ) -> None:
+        self._pool = pool
         self._http = http
         self._identities = identities
+        self._signers = signers
         self._lanes = lanes
         self._effects = effects
         self._writer = effects.writer
         self._states = effects.states
 
     async def settle(self, job: Job) -> None:
-        """Ask the PDS of the job's DID and act on what it says. Raises HostError, IdentityError."""
+        """Ask the PDS of the job's DID and act on what it says. Raises HostError, IdentityError.
+
+        What was deleted is purged only where an event and the PDS both said so (AC-05).
+        """
         did = job.subject
         try:
-            said = await self._ask(did)
-        except (HostError, IdentityError):
-            if job.attempts == 1 and job.note in _HIDING:
-                await self._lanes.run(did, lambda: self._set(did, RepoStatus(False, job.note, None), None))  # noqa: FBT003 - a named tuple's fields
+            pds = await self._pds(did, 0.0 if job.note in _RESOLVED_ANEW else DOCUMENT_SECONDS)
+            said = await self._ask(pds, did)
+            if not said.active and (current := await self._pds(did, 0.0)) != pds:
+                pds, said = current, await self._ask(current, did)
+            lacking = await self._lacking(pds, did, said) if said.active else None
+        except Gone as error:
+            await self._give_up(job, error)
+        except (HostError, IdentityError) as error:
+            if not isinstance(error, Busy) or error.wait > PATIENCE:
+                await self._lanes.run(did, lambda: self._believe(did, claimed_status(job.note)))
             raise
-        await self._lanes.run(did, lambda: self._set(did, said, job))
+        else:
+            is_purged = said.status == DELETED and not said.active and job.note == DELETED
+            await self._lanes.run(did, lambda: self._set(job, said, lacking=lacking, is_purged=is_purged))
 
-    async def _ask(self, did: str) -> RepoStatus:
-        try:
-            document = await self._identities.document(did, max_age=DOCUMENT_SECONDS)
-        except Gone:
-            return RepoStatus(active=False, status="deleted", rev=None)
+    async def _pds(self, did: str, max_age: float) -> str:
+        """The PDS of the account. Who hides it must be that now: the one it has left says that it is not active."""
+        document = await self._identities.document(did, max_age=max_age)
         if document.pds is None:
             raise HostError(f"{did} names no PDS", temporary=True)
+        return document.pds
+
+    async def _ask(self, pds: str, did: str) -> RepoStatus:
+        """What a PDS says of an account; where it does not serve that, what its saying where the head is comes to."""
         try:
-            return await get_repo_status(self._http, document.pds, did)
+            try:
+                return await get_repo_status(self._http, pds, did)
+            except NotServed:
+                head = await get_latest_commit(self._http, pds, did)
+                return RepoStatus(active=True, status=None, rev=head.rev)
         except NoRepo as error:
             return RepoStatus(active=False, status=error.status, rev=None)
 
-    async def _set(self, did: str, said: RepoStatus, job: Job | None) -> None:
-        """Have the index say so. What was deleted is purged only where an event and the PDS both said so (AC-05)."""
-        was_active = (state := await self._states.get(did)) is None or state.active
-        is_purged = job is not None and said.status == "deleted" and job.note == "deleted"
+    async def _lacking(self, pds: str, did: str, said: RepoStatus) -> str | None:
+        """The rev at which we stand where the PDS has more, though our repository seems whole; None where it has not.
 
+        A newer rev alone does not say so: the PDS that an account has moved to names one until the first write there,
+        while the commit is still the one that we hold (tests: migration).
+        """
+        async with self._pool.acquire() as connection:
+            chain, was_active = (await repos.known(connection, [did]))[did]
+        if chain is None or chain.status != "synchronized" or chain.rev is None:
+            return None
+        if said.rev is not None and said.rev <= chain.rev:
+            return None
+        try:
+            head = await get_latest_commit(self._http, pds, did)
+        except Busy:
+            raise
+        except HostError as error:
+            log.info("%s does not name the head of %s: %s", pds, did, error)
+            return chain.rev if said.rev is not None or not was_active else None
+        return chain.rev if head.rev > chain.rev and head.cid != chain.commit_cid else None
+
+    async def _give_up(self, job: Job, error: Gone) -> None:
+        """The DID is a tombstone: the account is deleted, and no PDS is left to confirm it.
+
+        It is purged when its DID cannot be had back any more; until then it is hidden, and CouldNotCheck raised. A
+        did:web leaves no trace of when it went: it stays hidden, until it is back.
+        """
+        did = job.subject
+        given_up, is_plc = RepoStatus(active=False, status=DELETED, rev=None), did.startswith("did:plc:")
+        if is_plc and not await self._was_given_up(did, datetime.now(UTC) - RECOVERY):
+            await self._lanes.run(did, lambda: self._believe(did, DELETED))
+            raise CouldNotCheck(f"{error}, and may still be had back", retry_after=RECOVERY_ASK_SECONDS) from error
+        await self._lanes.run(did, lambda: self._set(job, given_up, lacking=None, is_purged=is_plc))
+
+    async def _was_given_up(self, did: str, when: datetime) -> bool:
+        try:
+            await self._identities.at(did, when)
+        except Gone:
+            return True
+        except IdentityError as error:
+            log.info("the log of %s cannot be read: %s", did, error)
+        return False
+
+    async def _believe(self, did: str, claimed: str | None) -> None:
+        """While nobody can be asked, a claim that an account is away hides it: to hide too much is the safer fault."""
+        state = await self._states.get(did)
+        if claimed is not None and (state is None or state.active):
+            await self._writer.room()
+            self._note(did, RepoStatus(active=False, status=claimed, rev=None), hurries=False)
+            await self._writer.durable()
+            self._states.forget(did)
+            log.info("%s is hidden: it is said to be %s, and nobody can be asked", did, claimed)
+
+    async def _set(self, job: Job, said: RepoStatus, *, lacking: str | None, is_purged: bool) -> None:
+        """Have the index say so, and see to what follows. A step of its lane."""
+        did = job.subject
+        state = await self._states.get(did)
+        was_active = state is None or state.active
+        await self._writer.room()
+        if not said.active and self._effects.held[did]:
+            self._effects.drop(did, state, "inactive")
+        # A fetch may have failed because the account was away; where its failure made us ask, it waits as it does.
+        self._note(did, said, hurries=job.note != REFUSED)
+        if is_purged:
+            await self._purge(did)
+        batch = self._writer.batch
+        batch.finish(job)
+        if said.active and not was_active:
+            batch.want("identity", did, "reactivated")
+        if said.active and _is_behind(state, lacking):
+            batch.want("fetch", did, "host_is_ahead" if was_active else "reactivated")
+        await self._writer.durable()
+        self._states.forget(did)
+        if not said.active and did not in self._states.tracked:
+            # Its document, which was just asked for, is on its way into the database, and goes with all the rest.
+            self._signers.purge(did)
+        log.info("%s is %s", did, "active" if said.active else said.status or "inactive")
+
+    def _note(self, did: str, said: RepoStatus, *, hurries: bool) -> None:
         async def write(connection: Connection, now: datetime) -> None:
             await actors.set_status(connection, did, active=said.active, status=said.status, now=now)
             if not said.active:
                 # There is nothing to be had; coming back, it is wanted anew.
                 await connection.execute("delete from jobs where kind = 'fetch' and subject = $1", did)
-            elif job is not None and job.note not in _HIDING:
-                # It may have failed because the account was away; where its failure made us ask, it waits as it does.
+            elif hurries:
                 await hurry(connection, "fetch", did)
 
-        await self._writer.room()
-        self._writer.batch.seen.add(did)
         self._writer.act(write)
-        if is_purged:
-            await self._purge(did)
-        if job is not None:
-            self._writer.batch.finish(job)
-        is_whole = state is not None and state.status == "synchronized"
-        rev = (state and state.rev) or ""
-        if said.active and not was_active and not (is_whole and said.rev == rev):
-            # What happened while it was away did not reach us.
-            self._writer.batch.want("fetch", did, "reactivated")
-        elif said.active and is_whole and (said.rev or "") > rev:
-            # Nor did what another upstream brought before it was one of ours.
-            self._writer.batch.want("fetch", did, "host_is_ahead")
-        await self._writer.durable()
-        self._states.forget(did)
-        log.info("%s is %s", did, "active" if said.active else said.status or "inactive")
 
     async def _purge(self, did: str) -> None:
         """Forget all of an account, some at a time: between two transactions others are written."""
@@ -102,4 +195,15 @@ class Accounts:
         while not is_over:
             self._writer.act(purge)
             await self._writer.durable()
-        self._effects.let_go(did)
+        self._effects.forget(did)
+
+
+def _is_behind(state: RepoState | None, lacking: str | None) -> bool:
+    """Whether an active account's repository is to be fetched. Where it was active before and is not whole, it is
+    wanted already.
+    """
+    if state is None:
+        return False
+    if state.status == "synchronized" and state.rev is not None:
+        return lacking is not None and lacking == state.rev
+    return not state.active

@@ -45,6 +45,8 @@ class Batch:
         self.seen: set[str] = set()
         self.changes: list[Change] = []
         self.chains: dict[str, Chain] = {}
+        self.audited: set[str] = set()
+        """Repositories compared with their PDSes; that this is noted can wait for the next second."""
         self.held: list[HeldFrame] = []
         self.drained: list[int] = []
         self.dead: list[DeadLetter] = []

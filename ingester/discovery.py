@@ -8,11 +8,13 @@ from typing import Final
 
 from appview.db import AWAY, Connection, Pool
 from appview.jobs import rows as jobs
-from appview.net.http import HttpClient
+from ingester.budget import HostClient
 from ingester.hosts import HostError, NoRepo, NotServed, Page, collections_of, list_by_collection, list_repos
 
 AGAIN_SECONDS: Final = 6 * 3600.0
 """How often all is asked again, for what every stream has left out (RD-68)."""
+LOOK_SECONDS: Final = 60.0
+"""How often it is looked whether another ingester, or a command, wants a source asked again."""
 RETRY_SECONDS: Final = 30.0
 MAX_FAILED: Final = 5
 """Failures in a row, after which a host is taken to be down."""
@@ -27,9 +29,9 @@ log = logging.getLogger("plyr.discovery")
 
 
 class Discovery:
-    """Finds repositories through `sources` (origins, and the client for each): by collection, or one by one."""
+    """Finds repositories through `sources` (origins, and a patient client for each): by collection, or one by one."""
 
-    def __init__(self, pool: Pool, sources: Mapping[str, HttpClient], signal: Sequence[str]) -> None:
+    def __init__(self, pool: Pool, sources: Mapping[str, HostClient], signal: Sequence[str]) -> None:
         self.sources = sources
         self.looked_at = 0
         """Repositories listed since the start, the same one perhaps several times."""
@@ -42,16 +44,18 @@ class Discovery:
         self._again = {source: asyncio.Event() for source in sources}
 
     async def run(self, source: str) -> None:
-        """Ask `source` every few hours since it last answered in full, and whenever `again` is called."""
+        """Ask `source` every few hours since it last answered in full, and once more where that is wanted meanwhile.
+
+        What it has answered is in the table `discoveries`: whoever deletes its rows there, or marks them, in whatever
+        process, has it asked again within a minute.
+        """
         again = self._again[source]
-        wait: float | None = None
         while True:
             try:
-                if wait is None:
-                    wait = await self._due_in(source)
-                else:
+                wait = min(await self._due_in(source), LOOK_SECONDS)
+                if not wait:
                     await self.once(source)
-                    wait = AGAIN_SECONDS
+                    continue
             except HostError as error:
                 log.warning("%s cannot be asked which repositories there are: %s", source, error)
                 wait = AGAIN_SECONDS if isinstance(error, NotServed) else RETRY_SECONDS
@@ -63,7 +67,7 @@ class Discovery:
             again.clear()
 
     def again(self, source: str) -> None:
-        """Let `run` ask `source` now, or once more when it is asking already: something was lost until now."""
+        """Let `run` look whether `source` is to be asked again, which its rows of `discoveries` say."""
         self._again[source].set()
 
     async def once(self, source: str, collections: Sequence[str] = ()) -> None:
@@ -157,23 +161,32 @@ class Discovery:
         return found
 
     async def want(self, dids: Iterable[str], reason: str) -> int:
-        """Have those of these repositories fetched that are not followed yet; returns how many that is."""
+        """Have those of these repositories fetched that are not followed yet; returns how many that is.
+
+        Of one that was forgotten when it was deleted, its own PDS is asked first whether it is back.
+        """
         async with self._pool.acquire() as connection:
             new = await _unknown(connection, list(dids))
+            rows = await connection.fetch("select did from actors where did = any($1) and not active", new)
+            away = {row["did"] for row in rows}
+            new = [did for did in new if did not in away]
+            await jobs.want(connection, "status", away, note=reason)
             await jobs.want(connection, "fetch", new, note=reason)
         self.found += len(new)
         return len(new)
 
     async def _due_in(self, source: str) -> float:
-        """Seconds until `source` is to be asked; 0 where it never answered in full, for all that is asked of it."""
+        """Seconds until `source` is to be asked; 0 where it never answered in full, for all that is asked of it, or
+        has to once more.
+        """
         rows = await self._pool.fetch(
             """
-            select collection, extract(epoch from now() - finished_at)::float8 as seconds
+            select collection, again, extract(epoch from now() - finished_at)::float8 as seconds
             from discoveries where source = $1 and finished_at is not null
             """,
             source,
         )
-        ago: dict[str, float] = {row["collection"]: row["seconds"] for row in rows}
+        ago: dict[str, float] = {row["collection"]: row["seconds"] for row in rows if not row["again"]}
         asked = [""] if "" in ago else self._signal
         if not all(collection in ago for collection in asked):
             return 0.0
@@ -188,6 +201,7 @@ class Discovery:
                 on conflict (source, collection) do update set
                     started_at = case when discoveries.finished_at is null then discoveries.started_at else now() end,
                     found = case when discoveries.finished_at is null then discoveries.found else 0 end,
+                    again = discoveries.again and discoveries.finished_at is null,
                     finished_at = null
                 returning cursor
                 """,
@@ -212,12 +226,11 @@ class Discovery:
 
 
 async def _unknown(connection: Connection, dids: Sequence[str]) -> list[str]:
-    """Those of `dids` that are not followed, and whose account is not known to be away."""
+    """Those of `dids` that are not followed."""
     rows = await connection.fetch(
         """
         select did from unnest($1::text[]) as listed (did)
         where not exists (select from repos where repos.did = listed.did)
-            and not exists (select from actors where actors.did = listed.did and not active)
         """,
         dids,
     )

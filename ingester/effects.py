@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from appview.db import Connection
 from appview.index.apply import Change
@@ -15,30 +15,43 @@ from appview.index.tolerance import Content, Judge, Judgement, weight
 from appview.net.cache import RateLimit
 from ingester.batch import DeadLetter
 from ingester.events import AccountEvent, CommitEvent, Event, IdentityEvent, SyncEvent
+from ingester.judged import Judged
 from ingester.metrics import Metrics
 from ingester.states import States
 from ingester.stream import Stream
 from ingester.sync import Apply, Decision, Head, Hold, Invalid, Record, RepoState, Resync, Skip
+from ingester.witness import Witness
 from ingester.writer import Writer
 
 MAX_HELD: Final = 1_000
 """Messages kept of one repository while it is fetched; with more, it is fetched again when that is done."""
 MAX_HELD_BYTES: Final = 32_000_000
 MAX_HELD_BYTES_OF_ALL: Final = 1_000_000_000
+MAX_HELD_DIDS: Final = 100_000
+"""Repositories of which messages are kept: who invents more of them while the directory is away fills no memory."""
 MAX_REPEATED_BYTES: Final = 65_536
 MAX_REPEATED_ROWS: Final = 100
 """A block beyond this is taken under one key of a commit, or of an export, and not under two hundred."""
 ASK_SECONDS: Final = 10.0
-"""How often strangers can make us ask a host about an account."""
+"""How often strangers can make us ask about an account, in a while of `ASK_WINDOW`; after that, once in one."""
+ASK_WINDOW: Final = 600.0
+AUDIT_SECONDS: Final = 600.0
+"""How often one repository is fetched since commits of its came that are signed and prove nothing."""
+AUDIT_DELAY: Final = 10.0
+"""Behind whatever else was cut on the same way, and comes whole by another."""
+UNCHECKED: Final = "unchecked_signature"
+"""Why a message is refused whose signature is none of the key we know, when its document cannot be asked for anew."""
+UNCHECKED_SECONDS: Final = 60.0
+DELETED: Final = "deleted"
+"""The note of a job that an event asked for which says so; no other note displaces it (appview/jobs/rows.py)."""
+REFUSED: Final = "refused"
+"""The note of a job that is wanted since a host did not give out a repository."""
+_INACTIVE: Final = "inactive "
 MAX_DEAD_FRAME: Final = 65_536
 MAX_LOOKED_UP: Final = 20_000
 """Accounts that records name, remembered as looked up; of the others it is not known, and they are again."""
 
 _VERDICTS: Final = {Apply: "ok", Skip: "skip", Hold: "held", Invalid: "invalid", Resync: "resync"}
-
-
-Judged: TypeAlias = dict[tuple[str, bytes], Content]
-"""What was made of a block, by collection and CID."""
 
 
 class Item(NamedTuple):
@@ -64,7 +77,13 @@ class Effects:
     """Turns decisions into what a batch holds. Each call is one step: nothing else runs within it."""
 
     def __init__(
-        self, writer: Writer, states: States, types: Mapping[str, RecordType], judge: Judge, metrics: Metrics
+        self,
+        writer: Writer,
+        states: States,
+        types: Mapping[str, RecordType],
+        judge: Judge,
+        metrics: Metrics,
+        witness: Witness,
     ) -> None:
         self.held: Counter[str] = Counter()
         """How many messages are kept, by DID; while there are any, those that follow are kept behind them."""
@@ -74,14 +93,20 @@ class Effects:
         self.types = types
         self.metrics = metrics
         self._judge = judge
+        self._witness = witness
         self._held_bytes_of_all = 0
         self._looked_up: dict[str, None] = {}
         self._prompts = RateLimit(3, ASK_SECONDS, clock=time.monotonic)
+        self._prompts_of_window = RateLimit(30, ASK_WINDOW, clock=time.monotonic)
+        self._audits = RateLimit(1, AUDIT_SECONDS, clock=time.monotonic)
+        # What comes before the job is due is answered by it too.
+        self._unchecked = RateLimit(1, UNCHECKED_SECONDS, clock=time.monotonic)
 
     def record(self, item: Item, state: RepoState | None, decision: Decision) -> None:
         """All that follows from `decision` on `item`, of whose repository `state` was held."""
         event = item.event
         self.metrics.frames[_kind(event), _VERDICTS[type(decision)], decision.reason] += 1
+        self._testify(item, state, decision)
         match decision:
             case Apply() if isinstance(event, CommitEvent | SyncEvent):
                 self._apply(event, state, decision)
@@ -93,6 +118,11 @@ class Effects:
                 self._resync(event.did, state, decision.head, decision.reason)
             case Invalid():
                 self._bury(item, decision.reason, decision.detail)
+                if decision.is_signed and state is not None:
+                    self._audit(event.did)
+                elif decision.reason == UNCHECKED and state is not None and self._unchecked.allow(event.did):
+                    # Forgers can use up how often a key is asked for: it may be true all the same, and missing here.
+                    self.writer.batch.want("status", event.did, delay=UNCHECKED_SECONDS)
             case Skip("account_inactive"):
                 # Its host may have said meanwhile that it is back, or we may have been told wrong.
                 self._ask_host("status", event.did, None)
@@ -104,7 +134,8 @@ class Effects:
         """Keep a message until it can be judged."""
         did, size = item.event.did, len(item.message)
         is_too_much = self.held[did] >= MAX_HELD or self.held_bytes[did] + size > MAX_HELD_BYTES
-        if is_too_much or self._held_bytes_of_all + size > MAX_HELD_BYTES_OF_ALL:
+        is_one_too_many = not self.held[did] and len(self.held) >= MAX_HELD_DIDS
+        if is_too_much or is_one_too_many or self._held_bytes_of_all + size > MAX_HELD_BYTES_OF_ALL:
             self._overflow(did)
             return
         self.keep(did, 1, size)
@@ -123,9 +154,15 @@ class Effects:
         self.held.pop(did, None)
         self._held_bytes_of_all -= self.held_bytes.pop(did, 0)
 
+    def forget(self, did: str) -> None:
+        """Nothing is known of `did` any more."""
+        self.let_go(did)
+        self._looked_up.pop(did, None)
+
     def keep_behind(self, item: Item) -> None:
         """Keep a message unjudged, since older ones of its repository are kept."""
         self.metrics.frames[_kind(item.event), "held", "behind_held"] += 1
+        self._testify(item, None, Hold("behind_held"))
         self.hold(item, "behind_held")
         self._finish(item)
 
@@ -136,6 +173,19 @@ class Effects:
         self.metrics.frames[kind, "invalid", reason] += 1
         frame = message if len(message) <= MAX_DEAD_FRAME else None
         self.writer.batch.bury(DeadLetter(stream.url, seq, did, reason, detail, frame))
+
+    def _testify(self, item: Item, state: RepoState | None, decision: Decision) -> None:
+        """Say which upstream brought which commit, and whether it was proven."""
+        event, stream = item.event, item.stream
+        if stream is None or not isinstance(event, CommitEvent):
+            return
+        # What is held since its repository is being fetched was held against the signature and its tree before.
+        if isinstance(decision, Apply | Resync) or decision.reason == "resync_in_progress":
+            self._witness.proven(stream.url, event.did, event.rev)
+        else:
+            self._witness.repeated(
+                stream.url, event.did, event.rev, is_held=state is not None and state.rev == event.rev
+            )
 
     def _finish(self, item: Item) -> None:
         if item.stream is not None:
@@ -170,17 +220,21 @@ class Effects:
 
     def _overflow(self, did: str) -> None:
         """Too much came while the repository was fetched: let all of it go, and fetch once more after this time."""
-        state = self.states.peek(did) if did in self.states else None
-        if did in self.states.tracked and state is not None:
-            chain = Chain(did, "desynchronized", state.rev, state.data, None, None, "held_overflow")
-            self.stand(chain, state)
+        self.drop(did, self.states.peek(did) if did in self.states else None, "held_overflow")
         self.writer.batch.want("fetch", did, "held_overflow")
+
+    def drop(self, did: str, state: RepoState | None, reason: str) -> None:
+        """Let all go that is kept of `did`, whose state is `state`: its repository is not whole then."""
+        if did in self.states.tracked and state is not None:
+            chain = Chain(did, "desynchronized", state.rev, state.data, None, None, reason)
+            self.stand(chain, state)
 
         async def let_go(connection: Connection, _now: datetime) -> None:
             await connection.execute("delete from held_frames where did = $1", did)
 
-        self.writer.act(let_go)
-        self.let_go(did)
+        if self.held[did]:
+            self.writer.act(let_go)
+            self.let_go(did)
 
     def track(self, did: str, reason: str) -> None:
         """Follow the repository of `did`, which has no chain yet, from now on."""
@@ -196,7 +250,7 @@ class Effects:
 
     def take_in(self, did: str, rev: str, records: tuple[Record, ...]) -> None:
         """The proven operations of a commit on records of our collections."""
-        judged: Judged = {}
+        judged = Judged()
         for op, block in records:
             if op.collection in self.types:
                 self.change(did, op.collection, op.rkey, Version(rev, op.cid, block, "live"), judged)
@@ -209,12 +263,13 @@ class Effects:
         judgement: Judgement | None = None
         rev, cid, block, proven_by = version
         if block is not None and cid is not None:
-            content = judged.get((collection, cid))
-            if content is None:
-                content = judged[collection, cid] = self._judge.judge_content(collection, block)
-            elif len(block) > MAX_REPEATED_BYTES or weight(content) > MAX_REPEATED_ROWS:
+            if judged.is_large(collection, cid):
                 self.metrics.deviations["large_block_repeated"] += 1
                 return
+            content = judged.get(collection, cid)
+            if content is None:
+                content = self._judge.judge_content(collection, block)
+                judged.keep(collection, cid, content, is_large=is_large(block, content))
             judgement = self._judge.judge_key(content, rkey)
             self.metrics.records[collection, judgement.verdict] += 1
             self.writer.batch.rows += weight(judgement)
@@ -241,12 +296,20 @@ class Effects:
         if isinstance(event, IdentityEvent):
             self._ask_host("identity", event.did, "identity_event")
         elif isinstance(event, AccountEvent):
-            self._ask_host("status", event.did, "active" if event.active else event.status or "inactive")
+            self._ask_host("status", event.did, claim_of(event))
 
     def _ask_host(self, kind: str, did: str, note: str | None) -> None:
         """Have a host asked about an account, at once the first times, and then now and then, but never not at all."""
-        delay = 0.0 if self._prompts.allow(f"{kind} {did}") else ASK_SECONDS
+        key = f"{kind} {did}"
+        delay = 0.0 if self._prompts.allow(key) else ASK_SECONDS
+        if not self._prompts_of_window.allow(key):
+            delay = ASK_WINDOW
         self.writer.batch.want(kind, did, note, delay=delay)
+
+    def _audit(self, did: str) -> None:
+        """A commit that its repository signed was not proven: whoever cut it, what is held may lack something."""
+        if self._audits.allow(did):
+            self.writer.batch.want("fetch", did, "audit", delay=AUDIT_DELAY)
 
     def put_aside(self, item: Item, reason: str, detail: str) -> None:
         """Keep aside a message that is not to be judged at all."""
@@ -258,6 +321,27 @@ class Effects:
         event, url = item.event, item.stream.url if item.stream is not None else "held"
         frame = item.message if len(item.message) <= MAX_DEAD_FRAME else None
         self.writer.batch.bury(DeadLetter(url, event.seq, event.did, reason, detail, frame))
+
+
+def is_large(block: bytes, content: Content) -> bool:
+    """Whether a block of a commit, or of an export, is taken in under the first of its keys alone."""
+    return len(block) > MAX_REPEATED_BYTES or weight(content) > MAX_REPEATED_ROWS
+
+
+def claim_of(event: AccountEvent) -> str:
+    """What an event claims of an account, as the note of the job that checks it: `active` decides, not the word."""
+    if event.active:
+        return "active"
+    return DELETED if event.status == DELETED else f"{_INACTIVE}{event.status or ''}"
+
+
+def claimed_status(note: str | None) -> str | None:
+    """Why an account is not active, by the claim that a note carries; None where it carries none of that kind."""
+    if note == DELETED:
+        return DELETED
+    if note is None or not note.startswith(_INACTIVE):
+        return None
+    return note.removeprefix(_INACTIVE) or _INACTIVE.strip()
 
 
 def _kind(event: Event) -> str:

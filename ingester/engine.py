@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Container, Mapping
+from collections.abc import AsyncIterator, Container
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Final
@@ -10,35 +10,36 @@ from typing import Final
 from appview.config import Config
 from appview.db import AWAY, Connection, Pool, create_pool
 from appview.index import repos
-from appview.index.documents import PostgresDocuments
 from appview.index.records import record_types
 from appview.index.tolerance import Judge
 from appview.jobs import rows as jobs
-from appview.jobs.rows import Job
-from appview.net.http import HttpClient
-from appview.net.identity import IdentityResolver
-from appview.net.lookup import Dns
-from appview.net.policy import Policy
 from appview.status import VERSION, Status
 from ingester.account import Accounts
+from ingester.audit import Audit
 from ingester.batch import Batch
+from ingester.copies import Copies
 from ingester.discovery import Discovery
+from ingester.drain import Drainer
 from ingester.effects import Effects
 from ingester.fetch import Fetcher
-from ingester.hosts import HostError, http_origin
+from ingester.gaps import KIND as GAP
+from ingester.gaps import Gaps
+from ingester.hosts import http_origin
 from ingester.lanes import Lanes
 from ingester.metrics import Metrics
+from ingester.network import Network, network
+from ingester.patience import PATIENCE, Patience
 from ingester.scope import Scope
 from ingester.shard import Shard
 from ingester.states import Signers, States
 from ingester.stream import Stream
 from ingester.upstream import Upstream
+from ingester.watch import Watch
+from ingester.witness import Witness
 from ingester.work import Worker
 from ingester.writer import Writer
 
 POOL: Final = 12
-DOCUMENTS: Final = 10_000
-"""DID documents in memory, a kilobyte each; all that were asked for are in the database too."""
 FETCHES: Final = 6
 STATUS_SECONDS: Final = 1.0
 _JOB_COUNT_SECONDS: Final = 15.0
@@ -65,7 +66,8 @@ class Engine:
     """One shard's ingester: `async with engine(config, url) as e`, then `await e.run()`.
 
     The loops, each a task of `run`: one a upstream (`Upstream.run`), one a source of discovery (`Discovery.run`), one a
-    kind of job (`Worker.run`: fetch, drain, status), the writer (`Writer.run`) and the heartbeat (`_report`).
+    kind of job (`Worker.run`: fetch, drain, status, gap), the watch over the upstreams (`Watch.run`), the audit
+    (`Audit.run`), the writer (`Writer.run`) and the heartbeat (`_report`).
     """
 
     def __init__(
@@ -73,11 +75,10 @@ class Engine:
         config: Config,
         database_url: str,
         pool: Pool,
-        http: HttpClient,
-        asked: Mapping[str, HttpClient],
-        identities: IdentityResolver,
+        hosts: Network,
+        patience: Patience,
     ) -> None:
-        """`http` asks whom strangers name; `asked`, by source of discovery, whom the operator named."""
+        http, named, identities = hosts
         types = record_types(config.namespace)
         signal = [nsid for nsid, kind in types.items() if kind.signal]
         judge = Judge(config.namespace)
@@ -87,20 +88,40 @@ class Engine:
         self.signers = Signers(identities)
         self.shard = Shard.parse(config.shard)
         self.writer = Writer(database_url, self.shard, types, self.streams, self.metrics)
-        self.effects = Effects(self.writer, self.states, types, judge, self.metrics)
+        clock = asyncio.get_running_loop().time
+        witness = Witness(config.relay_urls, self.signers.pds_of, self.metrics.missed, clock)
+        self.effects = Effects(self.writer, self.states, types, judge, self.metrics, witness)
         self.lanes = Lanes(self.effects, self.writer, self.states, self.signers, self._fail)
-        self.fetcher = Fetcher(pool, http, identities, self.lanes, self.effects)
-        accounts = Accounts(http, identities, self.lanes, self.effects)
-        self.discovery = Discovery(pool, asked, signal)
+        upstreams = {origin: named[origin] for origin in map(http_origin, config.relay_urls)}
+        copies = Copies(http, upstreams, identities, types, self.metrics)
+        drainer = Drainer(pool, self.signers, self.lanes, self.effects)
+        self.fetcher = Fetcher(pool, copies, identities, self.lanes, self.effects)
+        accounts = Accounts(pool, http, identities, self.signers, self.lanes, self.effects)
+        sources = {source: named[source].patiently() for source in discovery_sources(config)}
+        self.discovery = Discovery(pool, sources, signal)
+        self.audit = Audit(
+            pool,
+            http,
+            identities,
+            self.writer,
+            self.metrics,
+            self.shard,
+            self.states.tracked,
+            around=config.audit_seconds,
+        )
+        self.gaps = Gaps(pool, self.writer, self.metrics, patience, self._source, self._discover_again)
         scope = Scope(Followed(self.states.tracked, self.lanes, self.effects.held), frozenset(signal), self.shard)
         self.upstreams = [
-            Upstream(stream, scope, self.lanes, self.effects, self.metrics, self._fresh, self._gap)
+            Upstream(stream, scope, self.lanes, self.effects, self._fresh, self.gaps.found, patience)
             for stream in self.streams.values()
         ]
+        self.watch = Watch(self.upstreams, witness, upstreams, self.metrics, patience)
+        leadership = self.writer.leadership
         self.workers = {
-            "fetch": Worker(pool, "fetch", FETCHES, self.fetcher.fetch, self.metrics, self.shard),
-            "drain": Worker(pool, "drain", FETCHES, self._drain, self.metrics, self.shard),
-            "status": Worker(pool, "status", FETCHES, accounts.settle, self.metrics, self.shard),
+            "fetch": Worker(pool, "fetch", FETCHES, self.fetcher.fetch, self.metrics, leadership),
+            "drain": Worker(pool, "drain", FETCHES, drainer.drain, self.metrics, leadership),
+            "status": Worker(pool, "status", FETCHES, accounts.settle, self.metrics, leadership),
+            GAP: Worker(pool, GAP, 1, self.gaps.close, self.metrics, leadership),
         }
         self._config = config
         self._pool = pool
@@ -127,7 +148,7 @@ class Engine:
                 async for row in ours:
                     self.states.tracked.add(row["did"])
             # Whoever had taken them is gone: the shard is ours alone.
-            await jobs.release(connection, list(self.workers), shard=self.shard)
+            await jobs.release(connection, list(self.workers), claim=self.writer.leadership.claim)
             await repos.resume(connection, self.shard)
             held = await connection.fetch(
                 """
@@ -156,6 +177,8 @@ class Engine:
                 for worker in self.workers.values():
                     tasks.create_task(worker.run())
                 if live:
+                    tasks.create_task(self.watch.run())
+                    tasks.create_task(self.audit.run())
                     for upstream in self.upstreams:
                         tasks.create_task(upstream.run())
                         if upstream.stream.last is not None:
@@ -187,12 +210,6 @@ class Engine:
         self._ask_again(self._source(url))
         self._recheck()
 
-    def _gap(self) -> None:
-        """An upstream had more than it kept for us: ask what was in it."""
-        for source in self.discovery.sources:
-            self._ask_again(source)
-        self._recheck()
-
     def _recheck(self) -> None:
         """What was lost of repositories that are followed already shows in the revs that their hosts name (ES-27)."""
         self.writer.act(lambda connection, _now: repos.recheck(connection, self.shard))
@@ -205,12 +222,17 @@ class Engine:
 
         async def ask() -> None:
             await self.writer.durable()
-            self.discovery.again(source)
-            self._discover(source)
+            self._discover_again(source)
 
         self.writer.act(forget)
         if self._tasks is not None:
             self._tasks.create_task(ask())
+
+    def _discover_again(self, source: str) -> None:
+        """`source` is to be asked again, as its rows say; one that is not in the settings any more is not."""
+        if source in self.discovery.sources:
+            self.discovery.again(source)
+            self._discover(source)
 
     def _discover(self, source: str) -> None:
         """Have `source` asked now and then: by one shard, which finds for all."""
@@ -227,26 +249,6 @@ class Engine:
             if kind in self.workers:
                 self.workers[kind].wake.set()
         self._relieve()
-
-    async def _drain(self, job: Job) -> None:
-        """What was kept of a repository is judged now, if it can be."""
-        did = job.subject
-
-        async def is_fetched() -> bool:
-            state = await self.states.get(did)
-            return state is not None and state.status == "in_progress"
-
-        async def drain() -> None:
-            if await is_fetched():
-                return  # the fetch that is under way ends with it
-            # That its identity could not be had is remembered for longer than it takes to be had again.
-            self.signers.purge(did)
-            if not await self.fetcher.drain(did) and not await is_fetched():
-                raise HostError(f"the identity of {did} cannot be had yet", temporary=True)
-
-        await self.lanes.run(did, drain)
-        self.writer.batch.finish(job)
-        self.writer.wake()
 
     # --- what it says of itself ---
 
@@ -266,6 +268,7 @@ class Engine:
                         "plyr_firehose_queue_age_seconds": status["queue"]["oldest_seconds"],
                         "plyr_held_frames": status["held_frames"],
                         "plyr_tracked_repos": status["tracked"],
+                        "plyr_audit_oldest_seconds": self.audit.oldest_seconds,
                     }
                 ),
             )
@@ -283,7 +286,7 @@ class Engine:
                 "frames": self.lanes.waiting + len(self.writer.batch.received),
                 "oldest_seconds": 0.0 if oldest is None else round(now - oldest, 3),
             },
-            catching_up=any(upstream.is_behind for upstream in self.upstreams) or bool(self._job_counts.get("fetch")),
+            catching_up=self.watch.is_behind or bool(self._job_counts.get("fetch")),
             held_frames=self.effects.held.total(),
             jobs=self._job_counts,
             tracked=len(self.states.tracked),
@@ -301,23 +304,14 @@ class Engine:
 
 
 @asynccontextmanager
-async def engine(config: Config, database_url: str) -> AsyncIterator[Engine]:
+async def engine(config: Config, database_url: str, *, patience: Patience = PATIENCE) -> AsyncIterator[Engine]:
     """An engine that has taken its shard over. Raises DatabaseError."""
-    dns = Dns()
     async with AsyncExitStack() as stack:
         pool = await create_pool(database_url, size=POOL)
         stack.push_async_callback(pool.close)
-        http = await stack.enter_async_context(HttpClient(config.policy(), lookup=dns.addresses))
-        plc_http = await stack.enter_async_context(HttpClient(Policy.trusting(config.plc_url), lookup=dns.addresses))
-        asked = {
-            source: await stack.enter_async_context(HttpClient(Policy.trusting(source), lookup=dns.addresses))
-            for source in discovery_sources(config)
-        }
-        identities = IdentityResolver(
-            http, dns, plc_url=config.plc_url, plc_http=plc_http, size=DOCUMENTS, store=PostgresDocuments(pool)
-        )
-        stack.push_async_callback(identities.aclose)
-        made = Engine(config, database_url, pool, http, asked, identities)
+        origins = {*discovery_sources(config), *map(http_origin, config.relay_urls)}
+        hosts = await stack.enter_async_context(network(config, pool, origins))
+        made = Engine(config, database_url, pool, hosts, patience)
         stack.push_async_callback(made.writer.close)
         await made.open()
         yield made

@@ -21,6 +21,8 @@ SUBSCRIBE: Final = "/xrpc/com.atproto.sync.subscribeRepos"
 PING_SECONDS: Final = 30.0
 PONG_SECONDS: Final = 15.0
 CONNECT_SECONDS: Final = 15.0
+MAX_MESSAGE_BYTES: Final = 4 * MAX_FRAME_BYTES
+"""Of a message that is too long for a frame, as much is read as it takes to know it when it comes again."""
 
 
 class StreamError(ConnectionError):
@@ -46,6 +48,11 @@ class Flow:
         self._transport: WSTransport | None = None
         self._is_paused = False
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether we do not read at present."""
+        return self._is_paused
+
     def attach(self, transport: WSTransport | None) -> None:
         """The connection stands, or is gone (None)."""
         self._transport = transport
@@ -67,23 +74,33 @@ class Flow:
         self._is_paused = False
 
 
+def _raise(_message: bytes, error: FrameError) -> None:
+    raise error
+
+
 async def follow(
-    host: str, take: Callable[[bytes], None], *, cursor: int | None = None, flow: Flow | None = None
+    host: str,
+    take: Callable[[bytes], None],
+    *,
+    cursor: int | None = None,
+    flow: Flow | None = None,
+    refuse: Callable[[bytes, FrameError], None] = _raise,
 ) -> None:
     """Give each message of `host` after `cursor` to `take`, in order, until the stream ends.
 
     `take` runs within the read of the socket: it is quick, or it hands on, and turns `flow` off when it has too much.
+    `refuse` is given what by its form alone is no frame, and why: it raises that, or passes it over.
     Returns when the server closes in order.
     Raises StreamError when the connection fails, and what `take` raises: FrameError for what is no frame, among others.
     Cancelling closes the connection.
     """
-    listener = _Listener(take, flow)
+    listener = _Listener(take, refuse, flow)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             transport, _ = await ws_connect(
                 lambda: listener,
                 subscribe_url(host, cursor),
-                max_frame_size=MAX_FRAME_BYTES,
+                max_frame_size=MAX_MESSAGE_BYTES,
                 enable_auto_ping=True,
                 auto_ping_idle_timeout=PING_SECONDS,
                 auto_ping_reply_timeout=PONG_SECONDS,
@@ -115,11 +132,15 @@ async def follow(
 class _Listener(WSListener):
     """Puts messages together from their WebSocket frames; after the first failure nothing more is taken."""
 
-    def __init__(self, take: Callable[[bytes], None], flow: Flow | None) -> None:
+    def __init__(
+        self, take: Callable[[bytes], None], refuse: Callable[[bytes, FrameError], None], flow: Flow | None
+    ) -> None:
         super().__init__()
         self._take = take
+        self._refuse = refuse
         self._flow = flow
         self._parts = bytearray()
+        self._is_text = False
         self._transport: WSTransport | None = None
         self._over = False
 
@@ -143,14 +164,12 @@ class _Listener(WSListener):
         # together with this one would still be given to us.
         self._over = True
         kind = frame.msg_type
-        if frame.payload_size > MAX_FRAME_BYTES:
-            raise FrameError(f"a frame is longer than {MAX_FRAME_BYTES} bytes")
-        if kind == WSMsgType.BINARY and frame.fin:
+        if kind == WSMsgType.BINARY and frame.fin and frame.payload_size <= MAX_FRAME_BYTES:
             self._take(frame.get_payload_as_bytes())
-        elif kind in (WSMsgType.BINARY, WSMsgType.CONTINUATION):
+        elif kind in (WSMsgType.BINARY, WSMsgType.TEXT, WSMsgType.CONTINUATION):
+            if kind != WSMsgType.CONTINUATION:
+                self._is_text = kind == WSMsgType.TEXT
             self._put_together(frame)
-        elif kind == WSMsgType.TEXT:
-            raise FrameError("a text message is no frame")
         elif kind == WSMsgType.CLOSE:
             transport.send_close(frame.get_close_code())
             transport.disconnect()
@@ -158,8 +177,14 @@ class _Listener(WSListener):
 
     def _put_together(self, frame: WSFrame) -> None:
         self._parts += frame.get_payload_as_bytes()
-        if len(self._parts) > MAX_FRAME_BYTES:
-            raise FrameError(f"a frame is longer than {MAX_FRAME_BYTES} bytes")
-        if frame.fin:
-            message, self._parts = bytes(self._parts), bytearray()
+        if len(self._parts) > MAX_MESSAGE_BYTES:
+            raise FrameError(f"a message is longer than {MAX_MESSAGE_BYTES} bytes")
+        if not frame.fin:
+            return
+        message, self._parts = bytes(self._parts), bytearray()
+        if self._is_text:
+            self._refuse(message, FrameError("a text message is no frame"))
+        elif len(message) > MAX_FRAME_BYTES:
+            self._refuse(message, FrameError(f"a frame of {len(message)} bytes is longer than {MAX_FRAME_BYTES}"))
+        else:
             self._take(message)

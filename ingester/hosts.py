@@ -1,6 +1,6 @@
 """What is asked of PDSes and relays over HTTP: repositories whole, their status, and which there are.
 
-Every answer is bounded, and read as what a stranger says.
+Every answer is bounded, and read as what a stranger says. Nobody is asked more often than the client's budget allows.
 """
 
 import tempfile
@@ -11,8 +11,8 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import orjson
 
-from appview.net.errors import BadAnswer, BadStatus, NetError
-from appview.net.http import HttpClient
+from appview.net.errors import BadAnswer, BadStatus, NetError, Redirected
+from ingester.budget import Exhausted, HostClient
 from lexicons.cid import CID, DataError
 from lexicons.formats import is_did, is_nsid, is_tid
 
@@ -29,6 +29,14 @@ class HostError(Exception):
         super().__init__(message)
         self.temporary = temporary
         self.retry_after = retry_after
+
+
+class Busy(HostError):
+    """The host was not asked, since it is not to be asked as often; `wait` in seconds until that is worth a try."""
+
+    def __init__(self, message: str, wait: float) -> None:
+        super().__init__(message, temporary=True, retry_after=wait)
+        self.wait = wait
 
 
 class NotServed(HostError):
@@ -83,14 +91,14 @@ def http_origin(upstream: str) -> str:
 
 @asynccontextmanager
 async def get_repo(
-    http: HttpClient, host: str, did: str, *, on_bytes: Callable[[int], None]
+    http: HostClient, host: str, did: str, *, redirects: int = 3, on_bytes: Callable[[int], None]
 ) -> AsyncIterator[IO[bytes]]:
-    """The repository of `did` at `host`, as a CAR in a file without a name. Raises NoRepo, HostError."""
+    """The repository of `did` at `host`, as a CAR in a file without a name. Raises NoRepo, NotServed, HostError."""
     with tempfile.TemporaryFile() as file:
         try:
             url = _url(host, "com.atproto.sync.getRepo", did=did)
             async with http.stream(
-                url, max_bytes=MAX_REPO_BYTES, redirects=3, accept="application/vnd.ipld.car"
+                url, max_bytes=MAX_REPO_BYTES, redirects=redirects, accept="application/vnd.ipld.car"
             ) as car:
                 parts, size = [], 0
                 async for chunk in car:
@@ -107,7 +115,7 @@ async def get_repo(
         yield file
 
 
-async def get_repo_status(http: HttpClient, host: str, did: str) -> RepoStatus:
+async def get_repo_status(http: HostClient, host: str, did: str) -> RepoStatus:
     """What `host` says of the account. Raises NoRepo, HostError."""
     answer = await _ask(http, _url(host, "com.atproto.sync.getRepoStatus", did=did))
     active, status, rev = answer.get("active"), answer.get("status"), answer.get("rev")
@@ -118,7 +126,7 @@ async def get_repo_status(http: HttpClient, host: str, did: str) -> RepoStatus:
     )
 
 
-async def get_latest_commit(http: HttpClient, host: str, did: str) -> LatestCommit:
+async def get_latest_commit(http: HostClient, host: str, did: str) -> LatestCommit:
     """The head of the repository of `did`, as `host` names it. Raises NoRepo, HostError."""
     answer = await _ask(http, _url(host, "com.atproto.sync.getLatestCommit", did=did))
     cid, rev = answer.get("cid"), answer.get("rev")
@@ -131,18 +139,35 @@ async def get_latest_commit(http: HttpClient, host: str, did: str) -> LatestComm
     return LatestCommit(bytes(parsed), rev)
 
 
-async def list_by_collection(http: HttpClient, host: str, collection: str, cursor: str | None) -> Page:
+async def is_pds(http: HostClient, host: str) -> bool:
+    """Whether `host` has accounts of its own: a PDS describes itself, a relay does not. Raises HostError where that
+    cannot be found out now.
+    """
+    url = _url(host, "com.atproto.server.describeServer")
+    try:
+        answer = await http.get(url, max_bytes=MAX_PAGE_BYTES, redirects=0, accept="application/json")
+        described = orjson.loads(answer.body)
+    except NetError as error:
+        if error.temporary:
+            raise _host_error(urlsplit(url).netloc, error) from error
+        return False
+    except orjson.JSONDecodeError:
+        return False
+    return type(described) is dict and type(described.get("did")) is str
+
+
+async def list_by_collection(http: HostClient, host: str, collection: str, cursor: str | None) -> Page:
     """A page of the DIDs that `host` knows records of `collection` of. Raises NotServed, HostError."""
     url = _url(host, "com.atproto.sync.listReposByCollection", collection=collection, limit=PAGE, cursor=cursor)
     return _page(host, await _ask(http, url))
 
 
-async def list_repos(http: HttpClient, host: str, cursor: str | None) -> Page:
+async def list_repos(http: HostClient, host: str, cursor: str | None) -> Page:
     """A page of the repositories on `host`. Raises NotServed, HostError."""
     return _page(host, await _ask(http, _url(host, "com.atproto.sync.listRepos", limit=PAGE, cursor=cursor)))
 
 
-async def collections_of(http: HttpClient, host: str, did: str) -> list[str]:
+async def collections_of(http: HostClient, host: str, did: str) -> list[str]:
     """The collections that a repository has records in, as its `host` describes it. Raises NotServed, HostError."""
     answer = await _ask(http, _url(host, "com.atproto.repo.describeRepo", repo=did))
     found = answer.get("collections")
@@ -159,7 +184,7 @@ def _page(host: str, answer: dict[str, Any]) -> Page:
     return Page([did for did in dids if type(did) is str and is_did(did)], cursor if type(cursor) is str else None)
 
 
-async def _ask(http: HttpClient, url: str) -> dict[str, Any]:
+async def _ask(http: HostClient, url: str) -> dict[str, Any]:
     try:
         answer = await http.get(url, max_bytes=MAX_PAGE_BYTES, redirects=2, accept="application/json")
         parsed = orjson.loads(answer.body)
@@ -173,6 +198,10 @@ async def _ask(http: HttpClient, url: str) -> dict[str, Any]:
 
 
 def _host_error(host: str, error: NetError) -> HostError:
+    if isinstance(error, Exhausted):
+        return Busy(str(error), error.wait)
+    if isinstance(error, Redirected):
+        return NotServed(str(error), temporary=False)
     if isinstance(error, BadStatus):
         name = _error_name(error.body)
         if name in _STATUSES:

@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from appview.index.records.fields import MAX_DID_BYTES
-from ingester.effects import Effects, Item
+from ingester.effects import UNCHECKED, Effects, Item
 from ingester.events import AccountEvent, CommitEvent, IdentityEvent, SyncEvent
 from ingester.states import Signers, States
-from ingester.sync import Apply, Decision, Invalid, RepoState, Resync, Signer, decide
+from ingester.sync import Apply, Decision, Hold, Invalid, RepoState, Resync, Signer, decide
 from ingester.writer import Writer
 
-MAX_WAITING: Final = 4_000
+MAX_WAITING: Final = 2_000
 """Messages in lanes, over all of them, beyond which no more are read from the upstreams."""
 MAX_WAITING_BYTES: Final = 24_000_000
 """They take twice that: what is in a message, and the message as it came, which may have to be kept."""
@@ -149,11 +149,9 @@ class Lanes:
         if did not in self._states:
             return False
         signer = self._signers.peek(did)
-        if signer is None:
-            return False
         state = self._states.peek(did)
         decision = decide(event, state, signer, time.time_ns() // 1_000)
-        if _is_about_the_key(decision):
+        if _is_about_the_key(decision) or _wants_signer(decision):
             return False
         self._effects.record(item, state, decision)
         return True
@@ -175,25 +173,23 @@ class Lanes:
 
     async def judge(self, event: CommitEvent | SyncEvent, state: RepoState | None) -> Decision:
         """The decision on a message, with the key as the directory has it now."""
+        decision = _decide(event, state, None)
+        if not _wants_signer(decision):
+            return decision  # whoever signed it: nobody need be asked
         signer = await self._signers.get(event.did)
         decision = _decide(event, state, signer)
-        if _is_about_the_key(decision):
-            fresh = await self._signers.refresh(event.did)
-            if fresh is not None and fresh != signer:
-                decision = _decide(event, state, fresh)
-        if _is_about_the_key(decision) and isinstance(event, CommitEvent):
-            return await self._by_former_key(event, state) or decision
-        return decision
-
-    async def _by_former_key(self, event: CommitEvent, state: RepoState | None) -> Decision | None:
-        """What a commit means that was signed by the key its repository had then, and has no more: it is true, and we
-        are behind, so the repository is to be fetched as it is now (tests: rotation and migration in a replay).
-        """
-        former = await self._signers.former(event.did, event.rev)
-        decision = None if former is None else _decide(event, state, former)
-        if not isinstance(decision, Apply):
-            return decision if isinstance(decision, Resync) else None
-        return decision._replace(reason="first_seen") if state is None else Resync("former_key", decision.head)
+        if not _is_about_the_key(decision):
+            return decision
+        fresh = await self._signers.refresh(event.did)
+        if fresh is not None and fresh != signer:
+            decision = _decide(event, state, fresh)
+            if not _is_about_the_key(decision):
+                return decision
+        former = await self._signers.former(event.did, event.rev) if isinstance(event, CommitEvent) else None
+        if former is not None and (known := _by_former_key(event, state, former)) is not None:
+            return known
+        is_checked = fresh is not None and (former is not None or isinstance(event, SyncEvent))
+        return decision if is_checked or type(decision) is not Invalid else decision._replace(reason=UNCHECKED)
 
     def _heard(self, item: Item, event: IdentityEvent | AccountEvent) -> None:
         if isinstance(event, IdentityEvent):
@@ -205,6 +201,21 @@ def _decide(
     event: CommitEvent | SyncEvent | IdentityEvent | AccountEvent, state: RepoState | None, signer: Signer | None
 ) -> Decision:
     return decide(event, state, signer, time.time_ns() // 1_000)
+
+
+def _by_former_key(event: CommitEvent | SyncEvent, state: RepoState | None, former: Signer) -> Decision | None:
+    """What a commit means that was signed by the key its repository had then, and has no more: it is true, and we are
+    behind, so the repository is to be fetched as it is now (tests: rotation and migration in a replay). None where it
+    was not signed by that one either.
+    """
+    decision = _decide(event, state, former)
+    if isinstance(decision, Apply):
+        return decision._replace(reason="first_seen") if state is None else Resync("former_key", decision.head)
+    return decision if isinstance(decision, Resync | Hold) else None
+
+
+def _wants_signer(decision: Decision) -> bool:
+    return type(decision) is Hold and decision.reason == "identity_unresolved"
 
 
 def _is_about_the_key(decision: Decision) -> bool:

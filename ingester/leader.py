@@ -14,6 +14,7 @@ import asyncpg
 
 from appview.db import AWAY, Connection, DatabaseError, connect
 from appview.index.lock import index_lock
+from appview.jobs.rows import Claim
 from ingester.shard import Shard
 
 NAME: Final = "plyr-ingester-writer"
@@ -68,6 +69,11 @@ class Leadership:
             raise RuntimeError("This process does not lead.")
         return self._connection
 
+    @property
+    def claim(self) -> Claim:
+        """The jobs that are this process's to do, for as long as it leads."""
+        return Claim(*self._shard, self.epoch)
+
     async def take(self) -> None:
         """Begin to lead, once nobody else does: from here on, whoever led before is fenced off."""
         await self._lock(standby=True)
@@ -110,30 +116,35 @@ class Leadership:
         waits_for = ""
         while True:
             try:
-                connection = await connect(self._url, command_seconds=WRITE_SECONDS)
-                reason = await self._claim(connection)
-                if not reason:
-                    # It looks up keys: a plan made, and kept, while a table was small must not be a scan of it.
-                    await connection.execute(f"set application_name = '{NAME}'; set enable_seqscan = off")
-                    self._connection = connection
-                    return
-                is_ours = False
-                if standby:
-                    await self._relieve(connection)
-                else:
-                    is_ours = await self._end_our_last_session(connection)
-                await connection.close()
+                reason = await self._attempt(standby=standby)
             except (DatabaseError, asyncpg.PostgresError, *AWAY) as error:
                 reason = f"waiting for the database: {error}"
-            else:
-                if is_ours:
-                    reason = f"waiting for our own lost connection to let go of shard {self._shard}"
-                elif not standby:
-                    raise Fenced(reason)
+            if not reason:
+                return
             if reason != waits_for:
                 log.warning("%s", reason)
                 waits_for = reason
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _attempt(self, *, standby: bool) -> str:
+        """Connect and take the lock; where that cannot be yet, why. Raises Fenced, and what a database raises."""
+        connection = await connect(self._url, command_seconds=WRITE_SECONDS)
+        try:
+            reason = await self._claim(connection)
+            if not reason:
+                # It looks up keys: a plan made, and kept, while a table was small must not be a scan of it.
+                await connection.execute(f"set application_name = '{NAME}'; set enable_seqscan = off")
+                self._connection = connection
+            elif standby:
+                await self._relieve(connection)
+            elif await self._end_our_last_session(connection):
+                reason = f"waiting for our own lost connection to let go of shard {self._shard}"
+            else:
+                raise Fenced(reason)
+            return reason
+        finally:
+            if self._connection is not connection:
+                connection.terminate()
 
     async def _claim(self, connection: Connection) -> str:
         """Take the lock; where that cannot be, why."""

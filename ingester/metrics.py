@@ -58,6 +58,8 @@ class Metrics:
         """Record versions taken in, by collection and verdict."""
         self.fetches: Counter[str] = Counter()
         """Repositories fetched, by outcome."""
+        self.postponed: Counter[str] = Counter()
+        """Jobs given back unbegun, since a host is not to be asked as often, by kind."""
         self.audited: Counter[str] = Counter()
         """Repositories compared with their PDS, by outcome (`equal`, `behind`, ...)."""
         self.drift: Counter[str] = Counter()
@@ -69,6 +71,14 @@ class Metrics:
         """Connections made, by upstream."""
         self.behind: Counter[str] = Counter()
         """Connections dropped since the server's sequence is behind our cursor, by upstream."""
+        self.missed: Counter[str] = Counter()
+        """Proven commits that an upstream owed and did not bring in time, by upstream."""
+        self.blind: Counter[str] = Counter()
+        """How often an upstream was found blind, by upstream."""
+        self.silent: Counter[str] = Counter()
+        """Connections dropped since nothing came any more, by upstream."""
+        self.gaps: Counter[tuple[str, str]] = Counter()
+        """Holes in a stream, by upstream, `found` and `closed`."""
 
     def render(self, gauges: Mapping[str, float]) -> str:
         """Everything as text; `gauges` by name, of what is now."""
@@ -89,15 +99,25 @@ class Metrics:
         for name, help_text, label, counts in (
             ("plyr_deviations", "What was off without being wrong.", "name", self.deviations),
             ("plyr_fetches", "Repositories fetched.", "outcome", self.fetches),
+            ("plyr_postponed", "Jobs given back: their host is not to be asked as often.", "kind", self.postponed),
             ("plyr_audited", "Repositories compared with their PDS.", "outcome", self.audited),
             ("plyr_drift", "Differences from a PDS that no message explains.", "kind", self.drift),
             ("plyr_connects", "Connections made to upstreams.", "upstream", self.connects),
             ("plyr_sequence_behind", "Connections dropped: their seqs are below our cursor.", "upstream", self.behind),
+            ("plyr_upstream_missed", "Proven commits that it did not bring in time.", "upstream", self.missed),
+            ("plyr_upstream_blind", "How often it brought nothing of what others brought.", "upstream", self.blind),
+            ("plyr_upstream_silent", "Connections dropped: nothing came any more.", "upstream", self.silent),
         ):
             family = CounterMetricFamily(name, help_text, labels=(label,))
             for value, count in sorted(counts.items()):
                 family.add_metric((value,), count)
             yield family
+        gaps = CounterMetricFamily(
+            "plyr_gaps", "Holes in streams; those found and not closed are open.", labels=("upstream", "state")
+        )
+        for gap, count in sorted(self.gaps.items()):
+            gaps.add_metric(gap, count)
+        yield gaps
         records = CounterMetricFamily(
             "plyr_record_versions", "Record versions taken in.", labels=("collection", "verdict")
         )

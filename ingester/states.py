@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -17,12 +18,15 @@ from ingester.sync import RepoState, Signer
 from ingester.times import tid_datetime
 from ingester.tracked import Tracked
 
-STATES: Final = 50_000
-SIGNERS: Final = 50_000
-"""Some 400 and 500 bytes each: 45 MB when both are full. What is not here costs a look into the database."""
+STATES: Final = 25_000
+SIGNERS: Final = 25_000
+"""Some 400 and 500 bytes each: 22 MB when both are full. What is not here costs a look into the database."""
 RETRY_SECONDS: Final = 0.5
 DOUBT_SECONDS: Final = 10.0
 FORMER_SECONDS: Final = 60.0
+DOUBTS: Final = 1_000
+FORMERS: Final = 100
+"""In a minute, of all repositories together: what strangers send must not become a flood at the directory."""
 SIGNER_SECONDS: Final = 3_600.0
 """How long a key is used before its document is asked for again; a key that fails is asked for at once."""
 
@@ -40,8 +44,8 @@ def repo_state(known: Known) -> RepoState | None:
 class States:
     """The repositories' states: the newest ones in memory, those of batches not yet durable among them.
 
-    Each is changed by its own lane alone. `tracked` holds every DID that has a chain; one that has none may be taken for
-    one of them, so whatever is written of a DID depends on its state alone.
+    Each is changed by its own lane alone. `tracked` holds every DID that has a chain, and may take one without any for
+    one of them: what is written of a repository depends on its state.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -107,25 +111,38 @@ class Signers:
 
     def __init__(self, identities: IdentityResolver) -> None:
         self._identities = identities
-        self._kept: OrderedDict[str, tuple[Signer, float]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Signer, float, str | None]] = OrderedDict()
         self._doubts = RateLimit(2, DOUBT_SECONDS, clock=time.monotonic)
+        self._doubts_of_all = RateLimit(DOUBTS, 60.0, clock=time.monotonic)
         self._formers = RateLimit(1, FORMER_SECONDS, clock=time.monotonic)
+        self._formers_of_all = RateLimit(FORMERS, 60.0, clock=time.monotonic)
 
     def peek(self, did: str) -> Signer | None:
         """The signer of `did` where it is known and not too old."""
         kept = self._kept.get(did)
         return kept[0] if kept is not None and kept[1] > time.monotonic() else None
 
+    def pds_of(self, did: str) -> str | None:
+        """The origin of the PDS of `did`, where its signer is in memory."""
+        kept = self._kept.get(did)
+        return kept[2] if kept is not None else None
+
     async def get(self, did: str) -> Signer | None:
-        """The signer of `did`; with no key where its identity has none, and None where that cannot be found out now."""
+        """The signer of `did`; with no key where its identity has none, and None where that cannot be found out now and
+        was not known before.
+        """
         known = self.peek(did)
         if known is not None:
             return known
         try:
             document = await self._identities.document(did)
         except IdentityError as error:
-            return None if error.temporary else Signer(None)
-        return self._keep(did, Signer(document.signing_key))
+            if not error.temporary:
+                return Signer(None)
+            # That somebody said something changed, while nobody can be asked, takes no key away that was good till now.
+            kept = self._kept.get(did)
+            return kept[0] if kept is not None else None
+        return self._keep(did, Signer(document.signing_key), document.pds)
 
     async def refresh(self, did: str) -> Signer | None:
         """The signer by a document fetched anew; None where that cannot be done now, or was done just before."""
@@ -133,13 +150,13 @@ class Signers:
             document = await self._identities.refresh(did)
         except IdentityError:
             return None
-        return None if document is None else self._keep(did, Signer(document.signing_key))
+        return None if document is None else self._keep(did, Signer(document.signing_key), document.pds)
 
     async def former(self, did: str, rev: str) -> Signer | None:
         """The signer of `did` at the time of `rev`, by the directory's log; None where that cannot be found out, or was
         just before.
         """
-        if not self._formers.allow(did):
+        if not (self._formers.allow(did) and self._formers_of_all.allow("")):
             return None
         try:
             document = await self._identities.at(did, tid_datetime(rev))
@@ -151,8 +168,11 @@ class Signers:
         """Somebody says that the identity of `did` has changed: its document is asked for again, though not each time
         that anybody says so; a key that fails meanwhile is asked for by itself.
         """
-        if self._doubts.allow(did):
-            self.purge(did)
+        if self._doubts.allow(did) and self._doubts_of_all.allow(""):
+            kept = self._kept.get(did)
+            if kept is not None:
+                self._kept[did] = kept[0], 0.0, kept[2]
+            self._identities.purge(did)
 
     def purge(self, did: str) -> None:
         """Forget the key of `did`, and its document."""
@@ -162,10 +182,11 @@ class Signers:
     def preset(self, signers: Iterable[tuple[str, Signer]]) -> None:
         """Know these from the start."""
         for did, signer in signers:
-            self._keep(did, signer)
+            self._keep(did, signer, None)
 
-    def _keep(self, did: str, signer: Signer) -> Signer:
-        self._kept[did] = signer, time.monotonic() + SIGNER_SECONDS
+    def _keep(self, did: str, signer: Signer, pds: str | None) -> Signer:
+        # Hosts are few: each is in memory once.
+        self._kept[did] = signer, time.monotonic() + SIGNER_SECONDS, pds and sys.intern(pds)
         self._kept.move_to_end(did)
         if len(self._kept) > SIGNERS:
             self._kept.popitem(last=False)

@@ -97,10 +97,14 @@ class Hold(NamedTuple):
 
 
 class Invalid(NamedTuple):
-    """It is malformed or untrue: nothing changes. `detail` is a sentence for the log."""
+    """It is malformed or untrue: nothing changes. `detail` is a sentence for the log.
+
+    `is_signed`: its commit is the repository's own, and what came with it does not prove it.
+    """
 
     reason: str
     detail: str
+    is_signed: bool = False
 
 
 class Resync(NamedTuple):
@@ -142,12 +146,15 @@ def _decide_commit(event: CommitEvent, state: RepoState | None, signer: Signer |
         return key
     try:
         car, commit = _proven_commit(event, event.commit, key)
+    except RepoError as error:
+        return Invalid(error.reason, str(error))
+    try:
         before = _tree_before(event, car, commit)
         records = tuple([Record(op, _record_block(op, car)) for op in event.ops])
     except RepoError as error:
-        return Invalid(error.reason, str(error))
+        return Invalid(error.reason, str(error), is_signed=True)
     if event.prev_data is not None and before != event.prev_data:
-        return Invalid("prev_data_mismatch", "undoing the operations does not lead to prevData")
+        return Invalid("prev_data_mismatch", "undoing the operations does not lead to prevData", is_signed=True)
     return _follow(event, state, before, Apply("in_chain", Head(event.rev, commit.data, event.commit), records))
 
 

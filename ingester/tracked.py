@@ -1,10 +1,10 @@
 """The DIDs that are tracked, a million of them in some fifteen megabytes, where a set of strings takes ten times that.
 
-Of each only 64 bits are kept, a hash under a key that is this process's secret and nobody's choice (with
-PYTHONHASHSEED=0 as well): nobody can make a DID that is taken for another. By chance, one of the network's fifty million
-others is taken for one of a million in three processes of a million. That costs looking at its messages; they are then
-held against its own state, which it does not have, and nothing comes of them. One that shares its hash with a DID that
-is discarded would be out of sight until it writes in a signal collection or the process starts anew.
+Of each only 64 bits are kept, a hash under a key that is this process's secret, with PYTHONHASHSEED set too: nobody can
+make a DID that is taken for another. By chance, one of the network's fifty million others is taken for one of a million
+in three processes of a million. That costs looking at its messages; they are then held against its own state, which it
+does not have, and nothing comes of them. One that shares its hash with a DID that is discarded would be out of sight
+until it writes in a signal collection or the process starts anew.
 """
 
 import secrets

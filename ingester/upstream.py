@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -22,20 +23,22 @@ from ingester.events import (
 )
 from ingester.firehose import Flow, StreamError, follow
 from ingester.lanes import Lanes
-from ingester.metrics import UNKNOWN, Metrics, kind_of
+from ingester.metrics import UNKNOWN, kind_of
+from ingester.patience import Patience
+from ingester.poison import Poison
 from ingester.scope import Scope
 from ingester.stream import Stream
 from lexicons.frames import Frame, FrameError, decode_frame, glance
 
-FIRST_SECONDS: Final = 1.0
-MOST_SECONDS: Final = 64.0
-STABLE_SECONDS: Final = 60.0
-"""A connection that lasted this long, or brought a message, was a good one: the next waits are short again (ES-42)."""
 BEHIND_SECONDS: Final = 60.0
 """How old what comes now may say it is before we say that we are catching up."""
 MAX_REPLAYED: Final = 1_000
 REPLAY_SECONDS: Final = 10.0
 """How many messages, and for how long, a server may send again before its sequence is taken to have begun anew."""
+MIN_BUSY: Final = 100
+"""Messages of a connection from which it can be told how busy it is, and in which steps its server counts."""
+BUSY_TIMES: Final = 100
+"""A pause of as many times the mean one is a silence; a step of as many times the mean one is a hole."""
 MAX_SAID: Final = 200
 """Characters shown of what a stranger says."""
 _MAX_TIME: Final = 64
@@ -44,6 +47,8 @@ _ERRORS: Final = frozenset({"FutureCursor", "ConsumerTooSlow"})
 """What the protocol has error frames for; other names are shown, and not counted apart."""
 
 log = logging.getLogger("plyr.upstream")
+
+State = Literal["connecting", "live", "waiting", "blind"]
 
 
 class Upstream:
@@ -55,55 +60,125 @@ class Upstream:
         scope: Scope,
         lanes: Lanes,
         effects: Effects,
-        metrics: Metrics,
         on_fresh: Callable[[str], None],
-        on_gap: Callable[[], None],
+        on_gap: Callable[[str, int | None, int | None], None],
+        patience: Patience,
     ) -> None:
-        """`on_fresh` is told its URL when it is followed from now on; `on_gap`, when messages are lost to us."""
+        """`on_fresh` is told its URL when it is followed from now on; `on_gap`, its URL and between which seqs (None:
+        not known) messages are lost to us, before the cursor moves over them.
+        """
         self.stream = stream
-        self.state: Literal["connecting", "live", "waiting"] = "connecting"
+        self.state: State = "connecting"
+        self.steady_since: float | None = None
+        """Since when it has been read as it came (event loop's clock), by the looks of `look`; None: it is not."""
+        self.doubt: str | None = None
+        """What speaks against it though it is live."""
+        self.failures = 0
+        """Connections in a row that failed, or brought nothing."""
         self._scope = scope
         self._lanes = lanes
         self._effects = effects
-        self._metrics = metrics
+        self._metrics = effects.metrics
         self._on_fresh = on_fresh
         self._on_gap = on_gap
+        self._patience = patience
+        self._is_fresh = True
         self._flow = Flow(self._live)
+        self._leash = asyncio.timeout(None)
+        self._dropped_for = ""
+        self._aside = 0.0
+        self._recalled = asyncio.Event()
         self._since = datetime.now(UTC)
         self._error: str | None = None
         self._last_frame_at: float | None = None
         self._last_time: str | None = None
+        self._begin_connection()
+        self._steps = self._span = 0
+        """Messages of earlier connections, and how far their seqs reached: the steps in which the server counts."""
+        self._clock = asyncio.get_running_loop().time
+        self._poison = Poison(self._clock)
+
+    def _begin_connection(self) -> None:
+        self._frames = 0
+        self._first_frame_at = 0.0
+        self._began_at = self._first_seq = self.stream.last
+        self._is_checked = False
+        """Whether it is known if the stream goes on where our cursor stands."""
+        self._hole_at: int | None = -1
+        """Behind which seq something was passed over that could not be read."""
         self._replayed = 0
         """Messages from below the cursor since the last one from above it, or since the connection was made."""
         self._replayed_since = 0.0
         self._told: set[str] = set()
         """The names of #info that this connection brought; each is logged once."""
-        self._stuck: tuple[int | None, datetime] | None = None
-        """The seq behind which no frame can be read, and since when."""
-        self._clock = asyncio.get_running_loop().time
 
     async def run(self) -> None:
         """Follow for ever."""
-        failures = 0
         while True:
             self._become("connecting")
-            self._replayed = 0
-            self._told.clear()
+            self._begin_connection()
             started, before = self._clock(), self.stream.last
-            try:
-                await follow(self.stream.url, self._take, cursor=self.stream.last, flow=self._flow)
-                self._error = "the server closed the stream"
-            except StreamError as error:
-                self._error = said(str(error))
-            except FrameError as error:
-                self._error = f"{said(str(error))}; {self._standstill()}"
-            lasted = self._clock() - started >= STABLE_SECONDS
+            self._error = await self._follow()
+            self._measure()
+            lasted = self._clock() - started >= self._patience.stable
             was_good = self.stream.last != before or (lasted and not self._replayed)
-            failures = 1 if was_good else failures + 1
-            wait = random.uniform(0.0, min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** min(failures, 16)))  # noqa: S311 - spreads load, guards nothing
-            self._become("waiting")
+            self.failures = 1 if was_good else self.failures + 1
+            # From the whole range, so that those whom a server's restart cut off do not come back together.
+            wait = self._aside or random.uniform(0.0, self.longest_wait)  # noqa: S311 - spreads load, guards nothing
+            self._become("blind" if self._aside else "waiting")
+            self._aside = 0.0
             log.warning("%s: %s; again in %.1f s", self.stream.url, self._error, wait)
-            await asyncio.sleep(wait)
+            self._recalled.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._recalled.wait(), wait)
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds, at most, until the next attempt to connect, after as many failures as there were."""
+        return min(self._patience.most_wait, self._patience.first_wait * 2.0 ** min(self.failures, 16))
+
+    async def _follow(self) -> str:
+        """One connection, from the cursor on; how it ended."""
+        try:
+            async with asyncio.timeout(None) as self._leash:
+                await follow(
+                    self.stream.url, self._take, cursor=self.stream.last, flow=self._flow, refuse=self._take_unreadable
+                )
+        except StreamError as error:
+            return said(str(error))
+        except FrameError as error:
+            return f"{said(str(error))}; {self._standstill()}"
+        except TimeoutError:
+            return self._dropped_for
+        return "the server closed the stream"
+
+    def drop(self, reason: str, *, aside: float = 0.0) -> None:
+        """End the connection. It is made again as after any failure, or, with `aside`, in so many seconds."""
+        if self.state == "live" and not self._leash.expired():
+            self._dropped_for, self._aside = reason, aside
+            self._leash.reschedule(self._clock())
+
+    def recall(self) -> None:
+        """Connect to one that was set aside now."""
+        if self.state == "blind":
+            self._recalled.set()
+
+    def look(self) -> None:
+        """See how it stands; to be called each second."""
+        is_steady = self.state == "live" and not self._flow.is_paused and not self.is_behind
+        if not is_steady:
+            self.steady_since = None
+        elif self.steady_since is None:
+            self.steady_since = self._clock()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing comes, pings answered or not, though this connection used to bring much, evenly."""
+        if self.steady_since is None or self._last_frame_at is None or self._frames < MIN_BUSY:
+            return False
+        mean = (self._last_frame_at - self._first_frame_at) / (self._frames - 1)
+        silence = self._clock() - max(self._last_frame_at, self.steady_since)
+        return silence > max(self._patience.silence, BUSY_TIMES * mean)
 
     def relieve(self) -> None:
         """There may be room again: go on reading if there is."""
@@ -129,14 +204,15 @@ class Upstream:
             "url": self.stream.url,
             "state": self.state,
             "since": self._since.isoformat(),
-            "error": self._error,
+            "error": self._error or self.doubt,
             "last_frame_at": last,
             "last_seq": self.stream.last,
             "cursor": self.stream.cursor,
         }
 
-    def _become(self, state: Literal["connecting", "live", "waiting"]) -> None:
+    def _become(self, state: State) -> None:
         self.state, self._since = state, datetime.now(UTC)
+        self.steady_since = None
 
     def _live(self) -> None:
         self._become("live")
@@ -145,24 +221,74 @@ class Upstream:
         log.info("%s: following from %s", self.stream.url, "now on" if self.stream.last is None else self.stream.last)
         if self.stream.last is None:
             # What was written before this moment does not come by the stream.
-            self._on_fresh(self.stream.url)
+            if self._is_fresh:
+                self._on_fresh(self.stream.url)
+            else:
+                self._on_gap(self.stream.url, None, None)
+        self._is_fresh = False
+
+    def _measure(self) -> None:
+        """Remember of a connection that is over in which steps its server counts."""
+        if self._frames >= MIN_BUSY and self._first_seq is not None and self.stream.last is not None:
+            self._steps += self._frames
+            self._span += self.stream.last - self._first_seq
+
+    def _check_beginning(self, seq: object) -> None:
+        """Hold the first message of a connection against our cursor: between them there may be a hole.
+
+        Servers that have nothing as old say so (OutdatedCursor), or they do not (ES-24).
+        """
+        self._is_checked = True
+        last = self.stream.last
+        if type(seq) is not int or not self.stream.is_new(seq):
+            return
+        self._first_seq = seq
+        # One that numbers by the clock, or counts for others too, has no hole in each step.
+        is_sparse = self._span > 2 * self._steps
+        step = BUSY_TIMES * self._span / self._steps if is_sparse else 1
+        if last is not None and seq - last > step:
+            self._on_gap(self.stream.url, last, seq)
 
     def _standstill(self) -> str:
-        """Where we stand while the next frame cannot be read, which only the server can mend (ES-13)."""
-        if self._stuck is None or self._stuck[0] != self.stream.last:
-            self._stuck = self.stream.last, datetime.now(UTC)
-        last, since = self._stuck
+        """Where we stand while the next frame cannot be read (ES-13)."""
+        last = self.stream.last
         where = "before the first message" if last is None else f"at seq {last}"
-        return f"we stand {where} since {since.isoformat(timespec='seconds')}"
+        return f"we stand {where} since {self._poison.since(last).isoformat(timespec='seconds')}"
+
+    def _take_unreadable(self, message: bytes, error: FrameError, seq: int | None = None) -> None:
+        """Keep aside what is no frame, and drop the connection (ES-13): raises `error`. Where the same message comes
+        again at the same place, nothing that the server does will mend it: it is passed over, as a hole.
+        """
+        last = self.stream.last
+        if not self._poison.is_known(message, last):
+            self._effects.refuse(self.stream, seq, UNKNOWN, None, "unreadable", said(str(error)), message)
+            if self._poison.is_worth_a_drop(has_moved=last != self._began_at):
+                raise error
+        self._metrics.frames[UNKNOWN, "skip", "unreadable"] += 1
+        self._is_checked = True
+        if self._hole_at != last:
+            self._hole_at = last
+            self._on_gap(self.stream.url, last, None)
+        if seq is not None:
+            self.stream.pass_by(seq)
 
     def _take(self, message: bytes) -> None:
         """One message, within the read of the socket. Raises FrameError, on which the connection drops (ES-13)."""
-        frame = glance(message)
+        try:
+            frame = glance(message)
+        except FrameError as error:
+            self._take_unreadable(message, error)
+            return
         payload, received = frame.payload, self._clock()
         time, seq = payload.get("time"), payload.get("seq")
+        if not self._frames:
+            self._first_frame_at = received
+        self._frames += 1
         self._last_frame_at = received
         self._last_time = time if type(time) is str and len(time) < _MAX_TIME else None
         if seq is not None:
+            if not self._is_checked:
+                self._check_beginning(seq)
             if not self.stream.is_new(seq):
                 self._pass_over(frame, seq, received)
                 return
@@ -202,6 +328,9 @@ class Upstream:
     def _take_closely(self, glanced: Frame, message: bytes, received: float, seq: int | None) -> None:
         try:
             event = parse_event(decode_frame(message))
+        except FrameError as error:
+            self._take_unreadable(message, error, seq)
+            return
         except EventError as error:
             did = glanced.payload.get("repo" if glanced.t == "#commit" else "did")
             shown = said(did) if type(did) is str else None
@@ -229,7 +358,8 @@ class Upstream:
         log.warning("%s says %s: %s", self.stream.url, said(event.name), said(event.message or ""))
         if name == _OUTDATED:
             # What lies between our cursor and the oldest message there is does not come any more.
-            self._on_gap()
+            self._is_checked = True
+            self._on_gap(self.stream.url, self.stream.last, None)
 
 
 def said(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -9,13 +10,15 @@ from appview.db import AWAY, Pool
 from appview.jobs import rows
 from appview.jobs.rows import Job
 from appview.net.errors import CouldNotCheck, IdentityError
+from ingester.copies import outcome
 from ingester.fetch import Superseded
-from ingester.hosts import HostError, NoRepo, NotServed
+from ingester.hosts import Busy, HostError, NoRepo
+from ingester.leader import Leadership
 from ingester.metrics import Metrics
 from ingester.repo.errors import RepoError
-from ingester.shard import Shard
 
 POLL_SECONDS: Final = 1.0
+_RELEASE_SECONDS: Final = 15.0
 _BASE_SECONDS: Final = 2.0
 _DAY: Final = 86_400.0
 """For how long a job is taken: it is given back when this process ends, and no other may begin it while it lasts."""
@@ -28,7 +31,9 @@ Handler = Callable[[Job], Awaitable[None]]
 class Worker:
     """Does the jobs of one kind, at most `width` at once."""
 
-    def __init__(self, pool: Pool, kind: str, width: int, handler: Handler, metrics: Metrics, shard: Shard) -> None:
+    def __init__(
+        self, pool: Pool, kind: str, width: int, handler: Handler, metrics: Metrics, leadership: Leadership
+    ) -> None:
         self.kind = kind
         self.wake = asyncio.Event()
         """Set when there may be a new job."""
@@ -36,10 +41,10 @@ class Worker:
         self._width = width
         self._handler = handler
         self._metrics = metrics
-        self._shard = shard
+        self._leadership = leadership
         self._running: dict[asyncio.Task[None], str] = {}
         """What is being done, and of which subject."""
-        self._may_have_taken = False
+        self._release_at = 0.0
 
     @property
     def busy(self) -> int:
@@ -72,15 +77,18 @@ class Worker:
             task.result()
 
     async def _take(self, limit: int) -> list[Job]:
+        clock = asyncio.get_running_loop().time
         try:
             async with self._pool.acquire() as connection:
-                if self._may_have_taken:
-                    await rows.release(connection, [self.kind], but=self._running.values(), shard=self._shard)
-                    self._may_have_taken = False
-                return await rows.take(connection, self.kind, limit, lease=_DAY, shard=self._shard)
+                claim = self._leadership.claim
+                if clock() >= self._release_at:
+                    # Taken by nobody who is still at it: by us, and the connection broke before we were told, or by who
+                    # led before us, in the moment in which we took over.
+                    await rows.release(connection, [self.kind], but=self._running.values(), claim=claim)
+                    self._release_at = clock() + _RELEASE_SECONDS
+                return await rows.take(connection, self.kind, limit, lease=_DAY, claim=claim)
         except AWAY as error:
-            # Where the connection broke before we were told, jobs are taken that nobody does.
-            self._may_have_taken = True
+            self._release_at = 0.0
             log.warning("no %s jobs can be taken: %s", self.kind, error)
             return []
 
@@ -90,11 +98,16 @@ class Worker:
         except Superseded as error:
             log.info("%s of %s is not to be done: %s", self.kind, job.subject, error)
             await self._settle(rows.done, job)
+        except Busy as error:
+            # It goes back, so that others have its place, and not all at once.
+            due_in = error.wait + random.uniform(0.0, POLL_SECONDS)  # noqa: S311 - spreads load, guards nothing
+            await self._settle(rows.postpone, job, due_in=due_in)
+            self._metrics.postponed[self.kind] += 1
         except (HostError, IdentityError, RepoError) as error:
             wait = _wait(job, error)
             log.warning("%s of %s failed, again in %.0f s: %s", self.kind, job.subject, wait, error)
             await self._settle(rows.failed, job, str(error), retry_in=wait)
-            self._metrics.fetches[_outcome(error)] += self.kind == "fetch"
+            self._metrics.fetches[outcome(error)] += self.kind == "fetch"
         except AWAY as error:
             log.warning("%s of %s broke off: %s", self.kind, job.subject, error)
             await self._settle(rows.failed, job, str(error), retry_in=POLL_SECONDS)
@@ -121,11 +134,3 @@ def _wait(job: Job, error: HostError | IdentityError | RepoError) -> float:
         return 600.0 + rows.back_off(job.attempts, base=600.0, cap=_DAY)
     asked = error.retry_after if isinstance(error, HostError | CouldNotCheck) else None
     return max(asked or 0.0, rows.back_off(job.attempts, base=_BASE_SECONDS))
-
-
-def _outcome(error: Exception) -> str:
-    if isinstance(error, RepoError):
-        return error.reason
-    if isinstance(error, IdentityError):
-        return "identity"
-    return "not_served" if isinstance(error, NotServed) else "host"

@@ -30,7 +30,7 @@ MAX_CHANGES: Final = 2_000
 MAX_BYTES: Final = 4_000_000
 """Of which several batches may be in memory, decoded, encoded and as they came."""
 MAX_ROWS: Final = 20_000
-MAX_MESSAGES: Final = 5_000
+MAX_MESSAGES: Final = 2_500
 """Far fewer than the states that are kept in memory, so that none is let go before it is durable."""
 DEAD_LETTERS: Final = 10_000
 """Kept in all; the oldest go first."""
@@ -180,6 +180,8 @@ class Writer:
             else:
                 await apply(connection, self._types, batch.changes, now)
             await repos.save(connection, batch.chains.values(), now)
+            if batch.audited:
+                await repos.save_audited(connection, batch.audited, now)
             await self._keep(connection, batch, now)
             for (kind, note, delay), subjects in _alike(batch).items():
                 await jobs.want(connection, kind, subjects, note=note, delay=delay)
@@ -201,7 +203,7 @@ class Writer:
         for change in batch.changes:
             try:
                 async with connection.transaction():
-                    await apply(connection, self._types, [change], now)
+                    await apply(connection, self._types, [change], now, doubts=True)
             except _FAILURES as error:
                 if _may_pass(error):
                     raise

@@ -7,3 +7,5 @@ create function shard_of(did text, shards integer) returns integer
 
 alter table repos add column audited_at timestamptz;    -- when its PDS was last asked whether it has the same
 create index repos_by_audit on repos (audited_at nulls first, did);
+
+alter table discoveries add column again boolean not null default false;    -- another pass is to follow this one

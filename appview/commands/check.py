@@ -56,7 +56,7 @@ async def _check(url: str, makers: Makers, *, repair: bool) -> int:
             print(finding)
             found.append(finding)
         progress.end()
-        for finding in await check.check_orphans(connection, makers):
+        for finding in [*await check.check_orphans(connection, makers), *await check.check_revs(connection)]:
             print(finding)
             found.append(finding)
         counters = await recount.differences(connection)

@@ -9,6 +9,7 @@ import orjson
 
 from appview.commands import CommandError, Commands
 from appview.commands.database import database, migrated
+from appview.commands.text import printable
 from appview.config import Config
 from appview.index.records import record_types
 from appview.reads.explain import Unexplainable, explain
@@ -38,8 +39,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         lines = list(_lines(answer))
         width = max(len(name) for name, _ in lines)
-        print(_printable(f"{answer['state']}: {answer['explanation']}"), end="\n\n")
-        print(*(_printable(f"{name:{width}}  {value}") for name, value in lines), sep="\n")
+        print(printable(f"{answer['state']}: {answer['explanation']}"), end="\n\n")
+        print(*(printable(f"{name:{width}}  {value}") for name, value in lines), sep="\n")
     return 0 if answer["state"] == "shown" else 1
 
 
@@ -65,8 +66,3 @@ def _lines(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, "yes" if value else "no"
     else:
         yield name, value
-
-
-def _printable(line: str) -> str:
-    """`line` without what a terminal would obey: some of it is in the words of other servers."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)

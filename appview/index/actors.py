@@ -111,6 +111,8 @@ async def purge(connection: Connection, did: str, *, limit: int = 5_000) -> bool
     for table in ("held_frames", "dead_letters"):
         if room > 0:
             room -= await _purge_frames(connection, table, did, room)
+    if room > 0:
+        room -= await _purge_counts(connection, did, room)
     if room <= 0:
         await connection.execute(
             """
@@ -154,6 +156,24 @@ async def _some(connection: Connection, few: str, did: str, limit: int) -> tuple
 
 async def _delete(connection: Connection, uris: Sequence[str]) -> None:
     await connection.execute("delete from records where uri = any($1::text[])", uris)
+
+
+async def _purge_counts(connection: Connection, did: str, limit: int) -> int:
+    """Delete the counts that have come to nothing, which would still name what was counted; how many those were."""
+    gone = await connection.fetch(
+        """
+        delete from subject_counts where subject = any(array(
+            select subject from subject_counts where subject >= 'at://' || $1 || '/' and subject < 'at://' || $1 || '0'
+                and (likes, comments, lists) = (0, 0, 0) order by subject limit $2
+        )) returning subject
+        """,
+        did,
+        limit,
+    )
+    await connection.execute(
+        "delete from actor_counts where did = $1 and (tracks, lists, likes, followers) = (0, 0, 0, 0)", did
+    )
+    return len(gone)
 
 
 async def _purge_frames(connection: Connection, table: str, did: str, limit: int) -> int:

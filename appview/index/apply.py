@@ -37,12 +37,18 @@ class _Latest(NamedTuple):
 
 
 async def apply(
-    connection: Connection, types: Mapping[str, RecordType], changes: Iterable[Change], now: datetime
+    connection: Connection,
+    types: Mapping[str, RecordType],
+    changes: Iterable[Change],
+    now: datetime,
+    *,
+    doubts: bool = False,
 ) -> int:
     """Write `changes`, in the order they were made, and all that follows from them; returns how many rows moved.
 
     A change older than what is held of its record (by rev) does nothing, and one that is held already does nothing new:
-    any repetition ends in the same tables. To be called within a transaction that holds the index's lock.
+    any repetition ends in the same tables. To be called within a transaction that holds the index's lock. With
+    `doubts`, rows are taken out that a record which is new here should not have.
     """
     latest = _coalesce(changes)
     if not latest:
@@ -54,7 +60,7 @@ async def apply(
         come: list[Incoming] = []
         for uri, at, is_new in rows.get(nsid, ()):
             change, earlier, fresh = latest[uri]
-            if not is_new:
+            if doubts or not is_new:
                 gone.append(uri)
             judgement = change.judgement
             if judgement is None or change.cid is None or judgement.value is None or judgement.verdict == "rejected":

@@ -38,13 +38,15 @@ class Finding(NamedTuple):
 
 
 async def check_records(
-    connection: Connection, makers: Makers, on_progress: Callable[[int], None]
+    connection: Connection, makers: Makers, on_progress: Callable[[int], None] = lambda _: None, *, did: str = ""
 ) -> AsyncIterator[Finding]:
-    """Everything that is not as it should be with a record that is kept, in the order of their URIs."""
-    after, done = "", 0
+    """Everything that is not as it should be with a record that is kept (of `did`, where one is named), in the order of
+    their URIs.
+    """
+    after, end, done = (f"at://{did}/", f"at://{did}0", 0) if did else ("", "", 0)
     while True:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            records = await page(connection, after)
+            records = await page(connection, after, end)
             findings = await _check_page(connection, makers, records)
         for finding in findings:
             yield finding
@@ -63,12 +65,36 @@ async def check_orphans(connection: Connection, makers: Makers) -> list[Finding]
     ]
 
 
+async def check_revs(connection: Connection, did: str = "") -> list[Finding]:
+    """Every record (of `did`, where one is named) that is said to be later than its repository, which is whole: the
+    versions that follow would be taken for older ones.
+    """
+    rows = await connection.fetch(
+        """
+        select uri, records.rev, repos.rev as last from records join repos using (did)
+        where repos.status = 'synchronized' and records.rev > repos.rev
+            and ($1 = '' or (uri > 'at://' || $1 || '/' and uri < 'at://' || $1 || '0'))
+        order by uri
+        """,
+        did,
+    )
+    return [Finding(row["uri"], f"it is of rev {row['rev']}, and its repository at {row['last']}") for row in rows]
+
+
 async def repair(connection: Connection, makers: Makers, found: Sequence[Finding]) -> None:
     """Set right what was found: rows from their records, then counters from rows; and fetch what is in doubt itself."""
     uris = list(dict.fromkeys(finding.uri for finding in found))
     for start in range(0, len(uris), 500):
         async with connection.transaction():
             await index_lock(connection)
+            await connection.execute(
+                """
+                update records set rev = repos.rev from repos
+                where uri = any($1::text[]) and repos.did = records.did and repos.status = 'synchronized'
+                    and records.rev > repos.rev
+                """,
+                uris[start : start + 500],
+            )
             records = await some(connection, uris[start : start + 500])
             await actors.see(connection, [record.did for record in records])
             await rebuild(connection, makers, records)

@@ -64,13 +64,17 @@ def incoming(record: Held, judgement: Judgement | None) -> Incoming | None:
     return Incoming(record.uri, record.did, record.cid, judgement.value, record.sort_at)
 
 
-async def page(connection: Connection, after: str) -> list[Held]:
-    """The records whose URIs follow `after`: a bounded number, and at least one while there are any."""
+async def page(connection: Connection, after: str, end: str = "") -> list[Held]:
+    """The records whose URIs follow `after`, and come before `end` where there is one: a bounded number, and at least
+    one while there are any.
+    """
     rows = await connection.fetch(
         f"""
         select {_COLUMNS} from (
             select *, sum(octet_length(value)) over earlier as before
-            from (select {_COLUMNS} from records where uri > $1 order by uri limit $2) as next
+            from (
+                select {_COLUMNS} from records where uri > $1 and ($4 = '' or uri < $4) order by uri limit $2
+            ) as next
             window earlier as (order by uri rows between unbounded preceding and 1 preceding)
         ) as measured
         where coalesce(before, 0) < $3 order by uri
@@ -78,6 +82,7 @@ async def page(connection: Connection, after: str) -> list[Held]:
         after,
         PAGE,
         _PAGE_BYTES,
+        end,
     )
     return [Held(*row) for row in rows]
 

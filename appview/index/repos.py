@@ -1,8 +1,8 @@
 """The state of each repository's chain: what was proven last, and whether all of it is here."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Literal, NamedTuple
+from datetime import UTC, datetime
+from typing import Final, Literal, NamedTuple
 
 from appview.db import Connection
 
@@ -35,6 +35,14 @@ class Known(NamedTuple):
     active: bool
 
 
+class Audited(NamedTuple):
+    """When a repository was last compared with its PDS; None: never."""
+
+    at: datetime | None
+    did: str
+
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = "did, status, rev, data, commit_cid, needs_rev, reason, proven_by, proven_at, fetched_at"
 
 
@@ -60,22 +68,44 @@ async def resume(connection: Connection, shard: tuple[int, int]) -> None:
     )
 
 
-async def recheck(connection: Connection, shard: tuple[int, int], host: str | None = None) -> None:
+async def recheck(
+    connection: Connection,
+    shard: tuple[int, int],
+    host: str | None = None,
+    *,
+    after: str = "",
+    limit: int | None = None,
+) -> str | None:
     """Have the PDS of every repository of `shard` asked where it stands: one that is ahead of what is here is fetched.
 
-    With `host`, an origin that is the PDS of some, only of those.
+    With `host`, an origin, only of those whose PDS that is, or is not known. With `limit`, of so many behind the DID
+    `after`; returns the last of them, None where there are no more.
     """
-    await connection.execute(
+    end: str | None = await connection.fetchval(
         """
-        insert into jobs (kind, subject, note)
-        select 'status', did, 'recheck' from repos left join actors using (did)
-        where shard_of(did, $2) = $1
-            and (actors.pds = $3 or not exists (select from actors as other where other.pds = $3)) order by did
-        on conflict (kind, subject) do update set wanted = jobs.wanted + 1
+        with chosen as materialized (
+            select did from repos left join actors using (did)
+            where did > $4 and ($2 = 1 or shard_of(did, $2) = $1)
+                and ($3::text is null or actors.pds = $3 or actors.pds is null)
+            order by did limit $5::bigint
+        ), wanted as (
+            insert into jobs (kind, subject, note) select 'status', did, 'recheck' from chosen order by did
+            on conflict (kind, subject) do update set wanted = jobs.wanted + 1
+        )
+        select case when count(*) = $5 then max(did) end from chosen
         """,
         *shard,
         host,
+        after,
+        limit,
     )
+    return end
+
+
+async def is_host(connection: Connection, origin: str) -> bool:
+    """Whether `origin` is known to be the PDS of an account."""
+    found: bool = await connection.fetchval("select exists (select from actors where pds = $1)", origin)
+    return found
 
 
 async def save(connection: Connection, chains: Iterable[Chain], now: datetime) -> None:
@@ -103,3 +133,42 @@ async def save(connection: Connection, chains: Iterable[Chain], now: datetime) -
         *columns,
         now,
     )
+
+
+async def to_audit(
+    connection: Connection, shard: tuple[int, int], after: Audited, before: datetime, limit: int
+) -> list[Audited]:
+    """The next `limit` repositories of `shard` behind `after`, in the order of when they were audited; those that were
+    since `before` are not among them.
+    """
+    if after.at is None:
+        rows = await connection.fetch(
+            """
+            select audited_at, did from repos
+            where audited_at is null and did > $1 and ($3 = 1 or shard_of(did, $3) = $2)
+            order by audited_at nulls first, did limit $4
+            """,
+            after.did,
+            *shard,
+            limit,
+        )
+        if rows:
+            return [Audited(*row) for row in rows]
+    rows = await connection.fetch(
+        """
+        select audited_at, did from repos
+        where (audited_at, did) > ($1, $2) and audited_at < $5 and ($4 = 1 or shard_of(did, $4) = $3)
+        order by audited_at nulls first, did limit $6
+        """,
+        after.at or _LONG_AGO,
+        after.did if after.at else "",
+        *shard,
+        before,
+        limit,
+    )
+    return [Audited(*row) for row in rows]
+
+
+async def save_audited(connection: Connection, dids: Iterable[str], now: datetime) -> None:
+    """These repositories were compared with their PDSes."""
+    await connection.execute("update repos set audited_at = $2 where did = any($1)", list(dids), now)

@@ -9,11 +9,15 @@ from appview.index.actors import set_identity
 from appview.index.lock import index_lock
 from appview.jobs.family import Family, Tools, TryLater
 from appview.jobs.rows import Job, want
-from appview.net.errors import CouldNotCheck, IdentityError
+from appview.net.errors import CouldNotCheck, Gone, IdentityError
 from appview.net.identity import Identity
 
 RECHECKS: Final = 120
 """At most so many accounts are looked at again in a minute, for each of the reasons to: 170,000 a day."""
+MOVED: Final = "moved"
+"""The note of the job that asks about an account whose document names another PDS than before."""
+GIVEN_UP: Final = "given_up"
+"""The same, where its DID is a tombstone."""
 UNCHECKED_ATTEMPTS: Final = 48
 """How often in a row, about once an hour, a handle's host may stay silent before its handle is no longer shown."""
 
@@ -34,13 +38,13 @@ async def refresh_identity(tools: Tools, job: Job) -> None:
         # Given up, or of no use. Whether its records are shown is for the account's status to say (ID-35).
         _log.warning("%s has no identity: %s", did, error)
         if await tools.pool.fetchval("select exists (select from actors where did = $1)", did):
-            await _write(tools, did, None, None)
+            await _write(tools, did, None, None, is_given_up=isinstance(error, Gone))
         return
     handle = identity.handle
     if identity.handle_check == "unchecked" and job.attempts <= UNCHECKED_ATTEMPTS:
         handle = await _known_handle(tools, identity)
-    await _write(tools, did, handle, identity.pds)
-    if identity.handle_check == "unchecked":
+    is_written = await _write(tools, did, handle, identity.pds)
+    if is_written and identity.handle_check == "unchecked":
         raise TryLater(f"the host of the handle {identity.document.handle} did not answer")
 
 
@@ -72,10 +76,33 @@ async def _known_handle(tools: Tools, identity: Identity) -> str | None:
     return known if known == identity.document.handle else None
 
 
-async def _write(tools: Tools, did: str, handle: str | None, pds: str | None) -> None:
+async def _write(tools: Tools, did: str, handle: str | None, pds: str | None, *, is_given_up: bool = False) -> bool:
+    """Note what was found, and have the account asked about where that says that it moved, or is no more.
+
+    False where it was purged: nothing is noted then. Should it come back, this is wanted anew.
+    """
     async with tools.pool.acquire() as connection, connection.transaction():
         await index_lock(connection)
+        known = await connection.fetchrow(
+            f"""
+            select pds, identity_at is not null as is_known, active, {_TRACKED} as is_tracked,
+                not active and status = 'deleted' and not {_TRACKED} as is_purged
+            from actors where did = $1
+            """,  # noqa: S608 - our own words
+            did,
+        )
+        if known is not None and known["is_purged"]:
+            tools.identities.purge(did)
+            return False
         await set_identity(connection, did, handle=handle, pds=pds, now=datetime.now(UTC))
+        if known is None or not known["is_tracked"]:
+            return True
+        if is_given_up and known["active"]:
+            await want(connection, "status", [did], note=GIVEN_UP)
+        elif pds is not None and known["is_known"] and known["pds"] != pds:
+            # Its new host says where its repository stands now, whatever the old one has said since (ID-34).
+            await want(connection, "status", [did], note=MOVED)
+        return True
 
 
 IDENTITY: Final = Family("identity", "refresh_identity", refresh_identity, want_rechecks)

@@ -14,8 +14,11 @@ CHANNEL: Final = "jobs"
 """Where Postgres notifies, with the kind as payload, once a transaction that wants jobs is committed."""
 LEASE: Final = 300.0
 """Seconds after which a job that was taken, and neither done nor failed, is due again."""
-ALL: Final = (0, 1)
-"""The shard that every subject belongs to: (index, count), where several takers share the subjects (`shard_of`)."""
+HEARSAY: Final = ("status", "identity")
+"""The kinds that are wanted whenever a stranger says so."""
+PATIENCE: Final = 3
+"""How often such a job is done again at once, having been wanted again while it was done; then after `PAUSE`."""
+PAUSE: Final = 10.0
 MAX_ERROR: Final = 500
 """Characters kept of the reason of a failure."""
 
@@ -34,6 +37,22 @@ class Job(NamedTuple):
     """Why it was last wanted."""
 
 
+class Claim(NamedTuple):
+    """Whose jobs are taken: those of shard `number` of `total` (`shard_of`), while it is led under `epoch`.
+
+    Whoever was paused, and woke after another took over, takes none that nobody would give back.
+    """
+
+    number: int
+    total: int
+    epoch: int
+
+
+_MAY: Final = """
+    ({number}::integer is null or shard_of(subject, {total}::integer) = {number} and exists (
+        select from shards where shard = {number} || '/' || {total}::integer and epoch = {epoch}::bigint))
+"""
+_ANYBODY: Final = (None, None, None)
 _COLUMNS: Final = "kind, subject, wanted, attempts, note"
 
 
@@ -93,47 +112,47 @@ async def find(connection: Connection, kind: str, subject: str) -> Job | None:
 
 
 async def take(
-    connection: Connection, kind: str, limit: int, *, lease: float = LEASE, shard: tuple[int, int] = ALL
+    connection: Connection, kind: str, limit: int, *, lease: float = LEASE, claim: Claim | None = None
 ) -> list[Job]:
-    """Claim at most `limit` jobs that are due, the longest overdue first, for `lease` seconds; only those of `shard`.
+    """Take at most `limit` jobs that are due, the longest overdue first, for `lease` seconds; only what is in `claim`.
 
     Takers at the same time never wait for each other and never share a job.
     """
     rows = await connection.fetch(
-        """
+        f"""
         with due as materialized (
             select kind, subject from jobs
-            where kind = $1 and due_at <= now() and ($5 = 1 or shard_of(subject, $5) = $4)
+            where kind = $1 and due_at <= now() and {_MAY.format(number="$4", total="$5", epoch="$6")}
             order by due_at limit $2 for update skip locked
         )
         update jobs set due_at = now() + make_interval(secs => $3), leased = true, attempts = attempts + 1
         from due where jobs.kind = due.kind and jobs.subject = due.subject
         returning jobs.kind, jobs.subject, jobs.wanted, jobs.attempts, jobs.note
-        """,
+        """,  # noqa: S608 - our own words
         kind,
         limit,
         lease,
-        *shard,
+        *(claim or _ANYBODY),
     )
     return [Job(*row) for row in rows]
 
 
 async def release(
-    connection: Connection, kinds: Sequence[str], *, but: Iterable[str] = (), shard: tuple[int, int] = ALL
+    connection: Connection, kinds: Sequence[str], *, but: Iterable[str] = (), claim: Claim | None = None
 ) -> None:
-    """Make due at once what was taken of `kinds` and `shard`, whose takers are known to be gone; not those in `but`.
+    """Make due at once what was taken of `kinds` in `claim`, by takers known to be gone; not the subjects in `but`.
 
     That they went is no failure of the jobs: the next failure waits no longer for it.
     """
     await connection.execute(
-        """
+        f"""
         update jobs set leased = false, due_at = now(), attempts = greatest(attempts - 1, 0)
         where kind = any($1::text[]) and leased and subject <> all ($2::text[])
-            and ($4 = 1 or shard_of(subject, $4) = $3)
-        """,
+            and {_MAY.format(number="$3", total="$4", epoch="$5")}
+        """,  # noqa: S608 - our own words
         list(kinds),
         list(but),
-        *shard,
+        *(claim or _ANYBODY),
     )
 
 
@@ -145,7 +164,10 @@ async def hurry(connection: Connection, kind: str, subject: str) -> None:
 
 
 async def done(connection: Connection, job: Job) -> bool:
-    """The job is done: its row goes and True is returned; or it was wanted again meanwhile, and is due at once."""
+    """The job is done: its row goes and True is returned; or it was wanted again meanwhile, and is due at once.
+
+    One of `HEARSAY` that is wanted without end is done now and then.
+    """
     gone = await connection.execute(
         "delete from jobs where kind = $1 and subject = $2 and wanted = $3", job.kind, job.subject, job.wanted
     )
@@ -154,7 +176,9 @@ async def done(connection: Connection, job: Job) -> bool:
     await connection.execute(
         """
         with again as (
-            update jobs set due_at = now(), leased = false, attempts = 0, error = null
+            update jobs set leased = false, attempts = 0, error = null,
+                due_at = case when wanted > $5 and kind = any($6::text[]) then now() + make_interval(secs => $7)
+                    else now() end
             where kind = $1 and subject = $2 and attempts = $3
             returning 1
         )
@@ -164,6 +188,9 @@ async def done(connection: Connection, job: Job) -> bool:
         job.subject,
         job.attempts,
         CHANNEL,
+        PATIENCE + 1,
+        HEARSAY,
+        PAUSE,
     )
     return False
 
@@ -183,6 +210,23 @@ async def failed(connection: Connection, job: Job, error: str, *, retry_in: floa
         job.attempts,
         retry_in,
         error.replace("\0", "")[:MAX_ERROR],
+    )
+
+
+async def postpone(connection: Connection, job: Job, *, due_in: float) -> None:
+    """The job was taken and not begun: it is due again in `due_in` seconds, and nothing has failed.
+
+    Does nothing when the lease ran out and the job was taken by another, or was done meanwhile.
+    """
+    await connection.execute(
+        """
+        update jobs set due_at = now() + make_interval(secs => $4), leased = false, attempts = attempts - 1
+        where kind = $1 and subject = $2 and attempts = $3
+        """,
+        job.kind,
+        job.subject,
+        job.attempts,
+        due_in,
     )
 
 

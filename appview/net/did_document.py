@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Final
 
 from appview.keys import InvalidKey, PublicKey
@@ -18,6 +19,8 @@ PDS: Final = ("#atproto_pds", "AtprotoPersonalDataServer")
 LABELER: Final = ("#atproto_labeler", "AtprotoLabeler")
 SIGNING_KEY: Final = "#atproto"
 LABEL_KEY: Final = "#atproto_label"
+MAX_SERVICES: Final = 10
+"""Of one document; honest ones have one or two, and a stranger's must not fill the memory."""
 
 _KEY_TYPES: Final = frozenset(
     {"Multikey", "EcdsaSecp256r1VerificationKey2019", "EcdsaSecp256k1VerificationKey2019"},
@@ -84,7 +87,7 @@ def parse_document(did: str, document: object, *, dev: bool = False) -> DidDocum
         handle=_first_handle(document.get("alsoKnownAs")),
         signing_key=_key(did, SIGNING_KEY, keys, faults),
         label_key=_key(did, LABEL_KEY, keys, faults),
-        services=tuple(_services(did, document, faults, dev=dev)),
+        services=tuple(islice(_services(did, document, faults, dev=dev), MAX_SERVICES)),
         faults=tuple(faults),
     )
 

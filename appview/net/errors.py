@@ -2,6 +2,7 @@
 
     NetError
     ├── Refused            our policy forbids it; asking again will not help
+    │   └── Redirected     the answer would be elsewhere, further than was to be gone
     ├── Unreachable        no complete answer came; may be tried again
     │   └── NoSuchHost     the name has no address
     ├── TooLarge           the answer is larger than its reader allows
@@ -30,6 +31,10 @@ class NetError(Exception):
 
 class Refused(NetError):
     """Our policy forbids the request; never retry."""
+
+
+class Redirected(Refused):
+    """The host sends us on more often than its asker allows."""
 
 
 class Unreachable(NetError):

@@ -21,7 +21,16 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from appview.net.errors import BadAnswer, BadStatus, NetError, NoSuchHost, Refused, TooLarge, Unreachable
+from appview.net.errors import (
+    BadAnswer,
+    BadStatus,
+    NetError,
+    NoSuchHost,
+    Redirected,
+    Refused,
+    TooLarge,
+    Unreachable,
+)
 from appview.net.lookup import Lookup
 from appview.net.policy import Policy, parse_url, same_origin
 
@@ -176,7 +185,7 @@ class HttpClient:
                 asked = asked.join(parse_url(location))
             finally:
                 response.close()
-        raise Refused(f"{start.raw_host} redirects more often than is allowed here")
+        raise Redirected(f"{start.raw_host} redirects more often than is allowed here")
 
     async def _send(self, url: URL, headers: Mapping[str, str], deadline: float) -> aiohttp.ClientResponse:
         if self._session is None:

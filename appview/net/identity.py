@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final, Literal
 
@@ -102,7 +102,8 @@ class IdentityResolver:
         self._stored = StoredDocuments(store, dev=self._dev, clock=clock) if store is not None else None
         self._documents = FetchCache(self._fetch_document, size=size, clock=clock, store=self._stored)
         self._handles = FetchCache(HandleResolver(http, dns).resolve, size=size, clock=clock)
-        self._logs = FetchCache(self._fetch_log, size=256, clock=clock)
+        # Asked for seldom, and once for each question; one may be some megabytes large.
+        self._logs = FetchCache(self._fetch_log, size=8, clock=clock)
         self._refreshes_of_did = RateLimit(1, 60, clock=clock)
         self._refreshes_of_host = RateLimit(60, 60, clock=clock)
 
@@ -201,11 +202,24 @@ class IdentityResolver:
             url, http = f"{self._plc_url}/{did}", self._plc_http
         else:
             url, http = self._web_url(did), self._http
-        document = await _fetch_json(http, did, url, _MAX_DOCUMENT)
+        try:
+            document = await _fetch_json(http, did, url, _MAX_DOCUMENT)
+        except NotFound as error:
+            if not isinstance(error, Gone):
+                await self._refuse_tombstone(did)
+            raise
         try:
             return parse_document(did, document, dev=self._dev)
         except InvalidDocument as error:
             raise Unusable(str(error)) from error
+
+    async def _refuse_tombstone(self, did: str) -> None:
+        """Raise Gone where the directory has no document of a did:plc since that was given up, as its log tells: the
+        reference directory answers 404 for that too (ID-02).
+        """
+        if _is_plc(did):
+            self._logs.purge(did)
+            await self.at(did, datetime.fromtimestamp(self._clock(), UTC))
 
     async def _fetch_log(self, did: str) -> object:
         return await _fetch_json(self._plc_http, did, f"{self._plc_url}/{did}/log/audit", _MAX_LOG)

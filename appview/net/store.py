@@ -16,7 +16,7 @@ from appview.net.did_document import DidDocument, InvalidDocument, parse_documen
 from lexicons.formats import is_did
 
 BATCH: Final = 500
-MAX_WAITING: Final = 20_000
+MAX_WAITING: Final = 5_000
 """Changes kept for a store that does not take them; then the oldest are dropped."""
 _RETRY: Final = 2.0
 

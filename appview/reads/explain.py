@@ -94,7 +94,7 @@ async def _account(connection: Connection, did: str) -> asyncpg.Record | None:
 async def _repo(connection: Connection, did: str) -> asyncpg.Record | None:
     return await connection.fetchrow(
         """
-        select status, rev, needs_rev, reason, status_at, proven_by, proven_at, fetched_at,
+        select status, rev, needs_rev, reason, status_at, proven_by, proven_at, fetched_at, audited_at,
             (select count(*) from held_frames where held_frames.did = repos.did) as held_frames,
             (select count(*) from dead_letters where dead_letters.did = repos.did) as dead_letters
         from repos where did = $1
@@ -162,6 +162,7 @@ def _repo_state(row: asyncpg.Record, jobs: list[asyncpg.Record]) -> View:
         "provenBy": row["proven_by"],
         "provenAt": instant(row["proven_at"]),
         "fetchedAt": instant(row["fetched_at"]),
+        "auditedAt": instant(row["audited_at"]),
         "heldFrames": row["held_frames"],
         "deadLetters": row["dead_letters"],
         "jobs": [_job_state(job) for job in jobs],
@@ -249,6 +250,8 @@ def _told_of_repo(repo: asyncpg.Record | None, jobs: list[asyncpg.Record]) -> It
         how = {"live": "by a commit on the firehose", "fetch": "by a fetch of all of it"}.get(repo["proven_by"], "")
         since = f", as was proven {how} at {instant(repo['proven_at'])}" if repo["proven_at"] is not None else ""
         yield f"Its repository is here up to revision {repo['rev']}{since}."
+        if repo["audited_at"] is not None:
+            yield f"Its PDS was last asked whether it has the same at {instant(repo['audited_at'])}."
     else:
         state = "is being fetched" if repo["status"] == "in_progress" else "is out of step"
         yield f"Its repository {state} since {instant(repo['status_at'])}: {repo['reason']}."

@@ -1,43 +1,31 @@
 """`python -m ingester backfill` and `resync`: fetch what was there before us, or what we doubt, and wait for it."""
 
-import argparse
 import asyncio
-import logging
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import Final, Never
+from typing import Final
 
 from appview import log
 from appview.commands import CommandError, Commands
 from appview.commands.database import database, migrated
 from appview.commands.progress import Progress
 from appview.config import Config
-from appview.db import AWAY, DatabaseError, Pool
+from appview.db import AWAY, Pool
 from appview.index.records import record_types
 from appview.jobs import rows as jobs
 from appview.net.http import HttpClient
 from appview.net.lookup import Dns
 from appview.net.policy import Policy
+from ingester.budget import Budget, HostClient
+from ingester.commands.arguments import did, nsid
+from ingester.commands.waiting import until_done
 from ingester.discovery import Discovery
-from ingester.engine import Engine, discovery_sources, engine
+from ingester.engine import discovery_sources
 from ingester.hosts import HostError
-from ingester.leader import Fenced, leaders
-from ingester.shard import Shard
-from lexicons.formats import is_did, is_nsid
 
 POLL_SECONDS: Final = 0.3
-COUNT_SECONDS: Final = 1.0
-"""Between two counts of what is left, or twenty times as long as counting takes."""
-ABSENT_SECONDS: Final = 5
-"""How long the ingester that fetches may be away, as when it is started anew."""
-
-_ALL: Final = "from jobs where kind = 'fetch'"
-_NAMED: Final = f"{_ALL} and subject = any($1)"
-_LEFT: Final = "(error is null or leased)"
-
-logger = logging.getLogger("plyr.backfill")
 
 
 def register(commands: Commands) -> None:
@@ -50,9 +38,9 @@ def register(commands: Commands) -> None:
         "ingester does the fetching; without one, this command does. May be broken off: it goes on from there the next "
         "time. Exits with 1 when some could not be fetched yet; they are tried again later.",
     )
-    parser.add_argument("--did", action="append", type=_did, default=[], help="this repository, instead of asking")
+    parser.add_argument("--did", action="append", type=did, default=[], help="this repository, instead of asking")
     parser.add_argument(
-        "--collection", action="append", type=_nsid, default=[], help="ask for this collection only (repeatable)"
+        "--collection", action="append", type=nsid, default=[], help="ask for this collection only (repeatable)"
     )
     parser.set_defaults(
         run=lambda options: _run(lambda config, url: _backfill(config, url, options.did, options.collection))
@@ -63,7 +51,7 @@ def register(commands: Commands) -> None:
         description="Fetch these repositories from their PDSes again, prove them, and make the index equal to them: "
         "create, update and delete. Exits with 1 when one of them could not be fetched.",
     )
-    parser.add_argument("did", nargs="+", type=_did, metavar="DID")
+    parser.add_argument("did", nargs="+", type=did, metavar="DID")
     parser.set_defaults(run=lambda options: _run(lambda config, url: _resync(config, url, options.did)))
 
 
@@ -87,10 +75,10 @@ async def _backfill(config: Config, url: str, dids: Sequence[str], collections: 
             async with pool.acquire() as connection:
                 await jobs.want(connection, "fetch", dids, note="backfill")
         else:
-            sources = {
-                source: await stack.enter_async_context(HttpClient(Policy.trusting(source), lookup=dns.addresses))
-                for source in discovery_sources(config)
-            }
+            budget, sources = Budget(config.host_rate), {}
+            for source in discovery_sources(config):
+                http = await stack.enter_async_context(HttpClient(Policy.trusting(source), lookup=dns.addresses))
+                sources[source] = HostClient(http, budget, patient=True)
             await _discover(Discovery(pool, sources, signal), collections)
         return await _until_fetched(config, url, pool, dids)
 
@@ -161,122 +149,8 @@ async def _until_fetched(config: Config, url: str, pool: Pool, dids: Sequence[st
 
     Raises CommandError when nobody fetches any more before that.
     """
-    fetching = asyncio.create_task(_fetching(config, url, pool))
-    waiting = asyncio.create_task(_wait(pool, dids))
-    try:
-        await asyncio.wait({fetching, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
-            error = fetching.exception()
-            if isinstance(error, CommandError | DatabaseError):
-                raise error
-            reason = error if isinstance(error, Fenced) else f"{type(error).__name__}: {error}"
-            raise CommandError(f"the fetching has ended: {reason}") from error
-        total, failed = waiting.result()
-    finally:
-        waiting.cancel()
-        fetching.cancel()
-        await asyncio.gather(waiting, fetching, return_exceptions=True)
+    total, failed = await until_done(config, url, pool, ("fetch",), dids)
     print(f"{max(0, total - failed):,} repositories fetched", file=sys.stderr)
     if failed:
         print(f"{failed:,} could not be fetched yet; they are tried again later", file=sys.stderr)
     return 1 if failed else 0
-
-
-async def _wait(pool: Pool, dids: Sequence[str]) -> tuple[int, int]:
-    """Wait until nothing is left but what failed; how many there were, and how many failed."""
-    clock = asyncio.get_running_loop().time
-    left, failed = await _count(pool, dids)
-    total = left + failed
-    progress = Progress(total, "repositories")
-    due = clock() + COUNT_SECONDS
-    while await _is_any_left(pool, dids):
-        if clock() >= due:
-            started = clock()
-            left, failed = await _count(pool, dids)
-            progress.at(max(0, total - left - failed), f"{failed} failed" if failed else "")
-            due = clock() + max(COUNT_SECONDS, 20 * (clock() - started))
-        await asyncio.sleep(POLL_SECONDS)
-    progress.end()
-    _, failed = await _count(pool, dids)
-    return total, failed
-
-
-async def _is_any_left(pool: Pool, dids: Sequence[str]) -> bool:
-    """Whether a fetch is still to be tried."""
-    row = await _ask(pool, f"select exists (select {_NAMED if dids else _ALL} and {_LEFT})", dids)
-    return bool(row[0])
-
-
-async def _count(pool: Pool, dids: Sequence[str]) -> tuple[int, int]:
-    """How many fetches are still to be tried, and how many wait since they failed."""
-    counts = f"count(*) filter (where {_LEFT}), count(*) filter (where not {_LEFT})"
-    row = await _ask(pool, f"select {counts} {_NAMED if dids else _ALL}", dids)
-    return row[0], row[1]
-
-
-async def _ask(pool: Pool, sql: str, dids: Sequence[str]) -> Sequence[int]:
-    """One row, asked for until the database answers: those who fetch wait for it as well."""
-    while True:
-        try:
-            row = await pool.fetchrow(sql, *([dids] if dids else []))
-        except AWAY as error:
-            logger.warning("waiting for the database: %s", error)
-            await asyncio.sleep(COUNT_SECONDS)
-        else:
-            return list(row or ())
-
-
-async def _fetching(config: Config, url: str, pool: Pool) -> None:
-    """See to it that the jobs are done, until cancelled: by the ingesters that run, or, where none does, here.
-
-    Raises what has ended that.
-    """
-    async with pool.acquire() as connection:
-        running = await leaders(connection)
-    if running:
-        await _accompany(pool, running)
-    if Shard.parse(config.shard).total > 1:
-        raise CommandError(f"no ingester runs, and this process would be one of several (shard {config.shard})")
-    logging.getLogger("plyr").setLevel(logging.WARNING)
-    async with engine(config, url) as made:
-        working = asyncio.create_task(made.run(live=False))
-        try:
-            await asyncio.shield(working)
-        except asyncio.CancelledError:
-            await _wind_down(made)
-            raise
-        finally:
-            working.cancel()
-            await asyncio.wait({working})
-
-
-async def _accompany(pool: Pool, shards: Sequence[Shard]) -> Never:
-    """Watch the ingesters that lead these shards. Raises CommandError when one does so no longer."""
-    absent = 0
-    while absent < ABSENT_SECONDS:
-        await asyncio.sleep(1)
-        try:
-            async with pool.acquire() as connection:
-                absent = 0 if set(shards) <= set(await leaders(connection)) else absent + 1
-        except AWAY as error:
-            logger.warning("waiting for the database: %s", error)
-    raise CommandError("an ingester that fetched has ended; what is left is fetched when one runs again")
-
-
-async def _wind_down(made: Engine) -> None:
-    try:
-        await made.stop()
-    except TimeoutError:
-        logger.warning("what was finished last could not be written in time; it is done again with the next start")
-
-
-def _did(text: str) -> str:
-    if not is_did(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a DID")
-    return text
-
-
-def _nsid(text: str) -> str:
-    if not is_nsid(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not an NSID")
-    return text

@@ -10,6 +10,7 @@ from appview.commands import Commands
 from appview.commands.database import database
 from appview.config import Config
 from ingester.engine import Engine, engine
+from ingester.garbage import look_seldom
 from ingester.leader import Fenced
 
 FENCED = 3
@@ -62,6 +63,7 @@ async def _run(config: Config, url: str) -> None:
 
 async def _follow(config: Config, url: str) -> None:
     async with engine(config, url) as made:
+        look_seldom()
         running = asyncio.create_task(made.run())
         try:
             await asyncio.shield(running)

@@ -15,7 +15,7 @@ import orjson
 from appview.commands import CommandError, Commands
 from appview.commands.progress import Progress
 from ingester.commands.keys import KeySource, add_key_options, key_source
-from ingester.repo.car import block_at, index_car
+from ingester.repo.car import CarIndex, index_car
 from ingester.repo.commit import Commit, parse_commit
 from ingester.repo.errors import CarError, CommitError, ProofError, RepoError
 from ingester.repo.mst import find_record, load_tree, walk_tree
@@ -75,24 +75,25 @@ async def _verify(options: argparse.Namespace) -> dict[str, Any]:
 
 async def _verify_mapped(data: mmap.mmap, proof: str | None, keys: KeySource) -> dict[str, Any]:
     progress = Progress(len(data), "bytes hashed")
-    root, places = index_car(data, on_progress=progress.at)
+    index = index_car(data, on_progress=progress.at)
     progress.end()
-    if root not in places:
+    block = index.block(index.root)
+    if block is None:
         raise CarError("missing_commit_block", "the commit is not among the blocks")
-    commit = parse_commit(block_at(data, places[root]))
+    commit = parse_commit(block)
     found: dict[str, Any] = {
         "did": commit.did,
         "rev": commit.rev,
         "data": str(CID(commit.data)),
-        "commit": str(CID(root)),
+        "commit": str(CID(index.root)),
         "signature": await _check_signature(commit, keys),
-        "blocks": len(places),
+        "blocks": len(index),
     }
     if proof is None:
-        return found | _check_export(data, places, commit)
-    tree = load_tree(commit.data, {cid: block_at(data, place) for cid, place in places.items()})
-    cid = find_record(tree, proof.encode())
-    if cid is not None and cid not in places:
+        return found | _check_export(index, commit)
+    blocks = {cid: block for cid in index.cids() if (block := index.block(cid)) is not None}
+    cid = find_record(load_tree(commit.data, blocks), proof.encode())
+    if cid is not None and cid not in blocks:
         raise ProofError("record_block_missing", "the record is not among the blocks")
     return found | {"proof": proof, "record": None if cid is None else str(CID(cid))}
 
@@ -115,22 +116,17 @@ async def _check_signature(commit: Commit, keys: KeySource) -> str:
     return "ok"
 
 
-def _check_export(data: mmap.mmap, places: dict[bytes, int], commit: Commit) -> dict[str, Any]:
+def _check_export(index: CarIndex, commit: Commit) -> dict[str, Any]:
     """Walk the whole tree and look at every record. Raises RepoError where something is missing or wrong."""
-
-    def block_of(cid: bytes) -> bytes | None:
-        place = places.get(cid)
-        return None if place is None else block_at(data, place)
-
-    progress = Progress(len(places), "blocks walked")
+    progress = Progress(len(index), "blocks walked")
     collections_found: collections.Counter[str] = collections.Counter()
     malformed = 0
     # One record may stand under any number of keys; it is looked at once.
     sound: dict[bytes, bool] = {}
-    for count, (key, cid) in enumerate(walk_tree(commit.data, block_of)):
+    for count, (key, cid) in enumerate(walk_tree(commit.data, index.block)):
         path = key.decode(errors="replace")
         if cid not in sound:
-            sound[cid] = _is_sound(block_of(cid), path)
+            sound[cid] = _is_sound(index.block(cid), path)
         collections_found[path.partition("/")[0]] += 1
         malformed += not sound[cid]
         progress.at(count)

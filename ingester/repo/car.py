@@ -1,7 +1,8 @@
 """CAR version 1, in: a header that names the roots, then blocks, each checked against its own CID (RD-01 to RD-09)."""
 
 import hashlib
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterator
 from mmap import mmap
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ DAG_CBOR_PREFIX = b"\x01\x71\x12\x20"
 RAW_PREFIX = b"\x01\x55\x12\x20"
 CID_BYTES = 36
 
+_TABLES = 256
+"""By the lowest eight bits of a hash; those above choose the slot."""
+_SLOTS = 16
+"""Of a table at first; it doubles."""
 _HEADER_START = b"\x3a\xa2eroots\x81\xd8\x2a\x58\x25\x00"
 _HEADER_END = b"gversion\x01"
 
@@ -57,32 +62,59 @@ def read_car(data: bytes, *, max_blocks: int) -> Car:
     return Car(root, blocks)
 
 
-def index_car(
-    data: bytes | mmap, *, on_progress: Callable[[int], None] | None = None
-) -> tuple[bytes, dict[bytes, int]]:
-    """The root of a large CAR and where each block lies, every one hashed. Raises CarError as `read_car` does.
+def index_car(data: bytes | mmap, *, on_progress: Callable[[int], None] | None = None) -> "CarIndex":
+    """Where the blocks of a large CAR lie, every one hashed. Raises CarError as `read_car` does.
 
-    For exports that are mapped into memory rather than read: no block is held. A place is `start << 24 | size`, in
-    bytes, which `block_at` turns back. `on_progress` is called with the offset reached, every few thousand blocks.
+    For exports that are mapped into memory rather than read: no block is held. `on_progress` is called with the offset
+    reached, every few thousand blocks.
     """
-    indexing = CarIndex(data)
-    while not indexing.advance(4_096):
+    index = CarIndex(data)
+    while not index.advance(4_096):
         if on_progress is not None:
-            on_progress(indexing.at)
-    return indexing.root, indexing.places
+            on_progress(index.at)
+    return index
 
 
 class CarIndex:
-    """`index_car` in steps, for whoever has other things to do in between. Raises CarError."""
+    """`index_car` in steps, for whoever has other things to do in between. Raises CarError.
+
+    Hash tables of places alone: the CID is not kept, since it stands in the file before its block. So a block takes 8
+    bytes and the room around it, some 16 in all; there are many tables so that none takes long to grow. A place is
+    `start << 24 | size`, in bytes; none is 0. They are found by Python's own hash of the CID, which nobody outside can
+    aim at.
+    """
 
     def __init__(self, data: bytes | mmap) -> None:
         self.root, self.at = _read_header(data)
-        self.places: dict[bytes, int] = {}
         self._data = data
+        self._tables = [array("Q", bytes(8 * _SLOTS)) for _ in range(_TABLES)]
+        self._counts = [0] * _TABLES
+
+    def __len__(self) -> int:
+        """How many blocks there are, those that come twice counted once."""
+        return sum(self._counts)
+
+    def cids(self) -> Iterator[bytes]:
+        """The CIDs of all blocks, in no order."""
+        for table in self._tables:
+            for place in table:
+                if place:
+                    yield self._cid(place)
+
+    def size(self, cid: bytes) -> int:
+        """How many bytes the block has; -1 where it is not there."""
+        place = self._find(cid)
+        return place & 0xFFFFFF if place else -1
+
+    def block(self, cid: bytes) -> bytes | None:
+        """The block, None where it is not there."""
+        place = self._find(cid)
+        start = place >> 24
+        return self._data[start : start + (place & 0xFFFFFF)] if place else None
 
     def advance(self, count: int) -> bool:
         """Index the next `count` blocks; True at the end."""
-        data, at, places = self._data, self.at, self.places
+        data, at = self._data, self.at
         size = len(data)
         while at < size and count > 0:
             length, at = _length(data, at)
@@ -94,17 +126,54 @@ class CarIndex:
             start = at + CID_BYTES
             if hashlib.sha256(data[start:end]).digest() != cid[4:]:
                 raise CarError("block_hash_mismatch", f"block {CID(cid)} is not what its CID says")
-            places[cid] = start << 24 | end - start
+            self._add(cid, start << 24 | end - start)
             at = end
             count -= 1
         self.at = at
         return at >= size
 
+    def _cid(self, place: int) -> bytes:
+        start = place >> 24
+        return self._data[start - CID_BYTES : start]
 
-def block_at(data: bytes | mmap, place: int) -> bytes:
-    """The block at a `place` that `index_car` gave."""
-    start = place >> 24
-    return data[start : start + (place & 0xFFFFFF)]
+    def _find(self, cid: bytes) -> int:
+        """The place of a block, 0 where it is not there."""
+        hashed = hash(cid)
+        table = self._tables[hashed & _TABLES - 1]
+        slot = hashed >> 8 & len(table) - 1
+        place: int = table[slot]
+        while place and self._cid(place) != cid:
+            slot = slot + 1 & len(table) - 1
+            place = table[slot]
+        return place
+
+    def _add(self, cid: bytes, place: int) -> None:
+        hashed = hash(cid)
+        number = hashed & _TABLES - 1
+        table = self._tables[number]
+        if 3 * self._counts[number] >= 2 * len(table):
+            table = self._grown(number)
+        slot = hashed >> 8 & len(table) - 1
+        there: int = table[slot]
+        while there:
+            if self._cid(there) == cid:
+                return
+            slot = slot + 1 & len(table) - 1
+            there = table[slot]
+        table[slot] = place
+        self._counts[number] += 1
+
+    def _grown(self, number: int) -> "array[int]":
+        old = self._tables[number]
+        table = array("Q", bytes(16 * len(old)))
+        for place in old:
+            if place:
+                slot = hash(self._cid(place)) >> 8 & len(table) - 1
+                while table[slot]:
+                    slot = slot + 1 & len(table) - 1
+                table[slot] = place
+        self._tables[number] = table
+        return table
 
 
 def _check_cid(cid: bytes, length: int) -> None:

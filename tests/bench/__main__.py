@@ -6,7 +6,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import backfill_records, durable_commits, off_topic_frames, verified_commits, write_to_visible
+from tests.bench import (
+    backfill_records,
+    durable_commits,
+    memory,
+    off_topic_frames,
+    repositories,
+    verified_commits,
+    write_to_visible,
+)
 from tests.bench.measure import Figure
 
 RESULTS = Path(__file__).parents[2] / ".bench" / "results.json"
@@ -18,27 +26,38 @@ FIGURES: dict[str, Callable[[Say], Figure | list[Figure]]] = {
     "backfill_records": backfill_records.run,
     "write_to_visible": write_to_visible.run,
 }
+LONG: dict[str, Callable[[Say], int]] = {"memory": memory.run, "repositories": repositories.run}
+"""Minutes each: they run where they are named, print what they found, and say by their code whether it will do."""
 
 
 def main() -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", metavar="NAME,…", help=f"of {', '.join(FIGURES)}")
+    parser.add_argument("--only", metavar="NAME,…", help=f"of {', '.join([*FIGURES, *LONG])}")
     asked = [name for name in (parser.parse_args().only or "").split(",") if name] or list(FIGURES)
     # Two figures of one measurement are taken together.
-    names = list(dict.fromkeys(name if name in FIGURES else name.partition("_p")[0] for name in asked))
-    unknown = [name for name in names if name not in FIGURES]
+    names = list(dict.fromkeys(name if name in FIGURES | LONG else name.partition("_p")[0] for name in asked))
+    unknown = [name for name in names if name not in FIGURES | LONG]
     if unknown:
-        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(FIGURES)}")
+        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join([*FIGURES, *LONG])}")
     figures: list[Figure] = []
+    code = 0
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        taken = FIGURES[name](lambda text: print(f"  {text}", file=sys.stderr, flush=True))
+        if name in LONG:
+            code |= LONG[name](_say)
+            continue
+        taken = FIGURES[name](_say)
         figures += taken if isinstance(taken, list) else [taken]
-    _print_table(figures)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps([figure.row() for figure in figures], indent=1) + "\n")
-    return 0
+    if figures:
+        _print_table(figures)
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps([figure.row() for figure in figures], indent=1) + "\n")
+    return code
+
+
+def _say(text: str) -> None:
+    print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def _print_table(figures: list[Figure]) -> None:

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import random
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,13 +12,16 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from tests.bench.corpus import CACHE
+from tests.writer.captured import read_frames
 from tests.writer.keys import K256, SigningKey
 from tests.writer.mining import LATEST
 from tests.writer.repo import Host, Repo, Write, tid
 
 REPOS = 10
 RECORDS = 2_000
-_VERSION = 1
+FEW_RECORDS = 10
+_VERSION = 2
+_PAGE = 500
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -30,34 +34,45 @@ class Exports(NamedTuple):
 
 def exports(say: Callable[[str], None]) -> Exports:
     """Repositories of tracks, likes, comments, lists and follows, as listeners who also make music have them."""
-    folder = CACHE / f"exports.{_VERSION}"
-    index = folder / "keys.json"
-    if not index.exists():
-        say(f"making {REPOS} repositories of {RECORDS:,} records, once ...")
-        folder.mkdir(parents=True, exist_ok=True)
+    return _cached("exports", REPOS, RECORDS, say)
+
+
+def many_exports(count: int, say: Callable[[str], None]) -> Exports:
+    """So many of them, of a few records each."""
+    return _cached("small", count, FEW_RECORDS, say)
+
+
+def _cached(name: str, count: int, records: int, say: Callable[[str], None]) -> Exports:
+    cars_file = CACHE / f"{name}-{count}.{_VERSION}.cars"
+    keys_file = cars_file.with_suffix(".json")
+    if not keys_file.exists():
+        say(f"making {count:,} repositories of {records:,} records, once ...")
+        CACHE.mkdir(parents=True, exist_ok=True)
         keys = {}
-        for repo in _repos():
-            assert repo.key is not None
-            keys[repo.did] = repo.key.multikey
-            (folder / f"{repo.did.rpartition(':')[2]}.car").write_bytes(repo.export())
-        index.write_text(json.dumps(keys))
-    keys = json.loads(index.read_text())
-    return Exports({did: (folder / f"{did.rpartition(':')[2]}.car").read_bytes() for did in keys}, keys)
+        with cars_file.open("wb") as file:
+            for repo in _repos(name, count, records):
+                assert repo.key is not None
+                keys[repo.did] = repo.key.multikey
+                car = repo.export()
+                file.write(struct.pack(">I", len(car)) + car)
+        keys_file.write_text(json.dumps(keys))
+    keys = json.loads(keys_file.read_text())
+    return Exports(dict(zip(keys, read_frames(cars_file), strict=True)), keys)
 
 
-def _repos() -> Iterator[Repo]:
-    rng = random.Random("exports")
+def _repos(seed: str, count: int, records: int) -> Iterator[Repo]:
+    rng = random.Random(seed)
     host = Host(now_us=LATEST)
-    dids = ["did:plc:" + "".join(rng.choices(_LETTERS, k=24)) for _ in range(REPOS)]
-    tracks = [f"at://{did}/fm.plyr.track/{_key(rng)}" for did in dids for _ in range(RECORDS // 10)]
+    dids = ["did:plc:" + "".join(rng.choices(_LETTERS, k=24)) for _ in range(count)]
+    own = {did: [_key(rng) for _ in range(records // 10)] for did in dids}
+    tracks = [f"at://{did}/fm.plyr.track/{rkey}" for did, rkeys in own.items() for rkey in rkeys]
     for did in dids:
         repo = Repo(did, SigningKey.from_seed(did, K256), host)
-        own = [uri.rpartition("/")[2] for uri in tracks if uri.startswith(f"at://{did}/")]
-        writes = [Write("create", f"fm.plyr.track/{rkey}", _track(rng, rkey)) for rkey in own]
-        for kind, count in (("like", 6), ("comment", 1), ("list", 1)):
-            some = RECORDS * count // 10
+        writes = [Write("create", f"fm.plyr.track/{rkey}", _track(rng, rkey)) for rkey in own[did]]
+        for kind, share in (("like", 6), ("comment", 1), ("list", 1)):
+            some = records * share // 10
             writes += [Write("create", f"fm.plyr.{kind}/{_key(rng)}", _record(rng, kind, tracks)) for _ in range(some)]
-        for _ in range(RECORDS // 10):
+        for _ in range(records // 10):
             follow = {"$type": "app.bsky.graph.follow", "subject": rng.choice(dids), "createdAt": _time(rng)}
             writes.append(Write("create", f"app.bsky.graph.follow/{_key(rng)}", follow))
         repo.commit(writes)
@@ -99,7 +114,7 @@ def _record(rng: random.Random, kind: str, tracks: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def serving(made: Exports) -> Iterator[str]:
-    """The origin of a PDS, and of a directory, that know these repositories."""
+    """The origin of a PDS, and of a directory, that know these repositories; each is listed under any collection."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=_serve, args=(made, theirs), daemon=True)
@@ -112,13 +127,25 @@ def serving(made: Exports) -> Iterator[str]:
 
 
 def _serve(made: Exports, ready: Connection) -> None:
+    dids = list(made.cars)
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body go out at once.
+        disable_nagle_algorithm = True
+        wbufsize = -1
 
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
+            params = {name: values[0] for name, values in parse_qs(query).items()}
             if path == "/xrpc/com.atproto.sync.getRepo":
-                self._answer(made.cars[parse_qs(query)["did"][0]], "application/vnd.ipld.car")
+                self._answer(made.cars[params["did"]], "application/vnd.ipld.car")
+            elif path == "/xrpc/com.atproto.sync.listReposByCollection":
+                start = int(params.get("cursor", 0))
+                page: dict[str, Any] = {"repos": [{"did": did} for did in dids[start : start + _PAGE]]}
+                if start + _PAGE < len(dids):
+                    page["cursor"] = str(start + _PAGE)
+                self._answer(json.dumps(page).encode(), "application/json")
             else:
                 host = f"http://127.0.0.1:{server.server_port}"
                 self._answer(json.dumps(_document(path[1:], made.keys, host)).encode(), "application/json")

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.writer.captured import read_frames
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_CLOSE = b"\x88\x02\x03\xe8"
+CLOSE = b"\x88\x02\x03\xe8"
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def feeding(frames_file: Path, repeats: int, *, pause: float = 0.0) -> Iterator[
 def _serve(frames_file: Path, repeats: int, pause: float, ready: Connection) -> None:
     frames = list(read_frames(frames_file))
     raw = b"".join(struct.pack(">I", len(frame)) + frame for frame in frames)
-    messages = [_message(frame) for frame in frames]
+    messages = [message(frame) for frame in frames]
     if not pause:
         messages = [b"".join(messages)]
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -61,6 +61,17 @@ def _feed(client: socket.socket, raw: bytes, messages: list[bytes], repeats: int
         for _ in range(repeats):
             client.sendall(raw)
         return
+    shake_hands(client, request)
+    for _ in range(repeats):
+        for one in messages:
+            client.sendall(one)
+            time.sleep(pause)
+    client.sendall(CLOSE)
+    client.recv(4_096)
+
+
+def shake_hands(client: socket.socket, request: bytes) -> None:
+    """Answer a WebSocket client, of whose request this is the beginning."""
     while b"\r\n\r\n" not in request:
         request += client.recv(4_096)
     headers = dict(line.split(b": ", 1) for line in request.split(b"\r\n")[1:] if b": " in line)
@@ -70,15 +81,9 @@ def _feed(client: socket.socket, raw: bytes, messages: list[bytes], repeats: int
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
     )
-    for _ in range(repeats):
-        for message in messages:
-            client.sendall(message)
-            time.sleep(pause)
-    client.sendall(_CLOSE)
-    client.recv(4_096)
 
 
-def _message(frame: bytes) -> bytes:
+def message(frame: bytes) -> bytes:
     """`frame` as one binary WebSocket message, unmasked as a server's are."""
     size = len(frame)
     if size < 126:

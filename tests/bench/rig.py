@@ -16,6 +16,7 @@ from appview.embedded.postgres import postgres
 from appview.keys import PublicKey
 from ingester.engine import Engine, engine
 from ingester.events import CommitEvent, parse_event
+from ingester.garbage import look_seldom
 from ingester.sync import Signer
 from lexicons.frames import decode_frame
 from tests.bench.corpus import Corpus
@@ -60,6 +61,7 @@ def settings(**variables: str) -> Config:
     """The settings of a machine that speaks to loopback alone, with these variables."""
     return Config.load(
         {"PLYR_DEV": "1", "PLYR_RELAY_URLS": NOWHERE, "PLYR_PLC_URL": NOWHERE, "PLYR_DISCOVERY_URL": NOWHERE}
+        | {"PLYR_HOST_RATE": "1000"}
         | variables,
         None,
     )
@@ -103,6 +105,7 @@ async def ingesting(
     """The ingester at work; what it dies of is raised at the end of the block."""
     async with engine(config, url) as made:
         prepare(made)
+        look_seldom()
         running = asyncio.create_task(made.run(live=live))
         try:
             yield made

@@ -4,10 +4,13 @@ import asyncio
 
 import ingester.effects
 from appview.index.lock import index_lock
+from appview.keys import PublicKey
 from ingester.lanes import MAX_WAITING
+from ingester.sync import Signer
 from ingester.writer import MAX_CHANGES
 from tests.ingester.world import SECONDS, create, world
 from tests.writer.keys import P256, SigningKey
+from tests.writer.repo import Repo
 
 
 async def test_with_a_writer_that_stands_still_reading_stops_and_nothing_is_lost(database_url: str) -> None:
@@ -56,6 +59,54 @@ async def test_while_the_directory_is_down_messages_are_kept_and_others_go_on(da
         assert await there.value("select count(*) from repos where status = 'synchronized'") == 2
 
 
+async def test_behind_what_is_kept_all_is_kept_and_judged_in_its_order(database_url: str) -> None:
+    async with world(database_url) as there:
+        new = there.pds.create_account("new")
+        async with there.ingesting() as made:
+            await there.followed(made)
+            there.directory.down = True
+            new.write(create(new, 0))
+            await there.until("select error is not null and not leased from jobs where kind = 'drain'")
+            await there.connection.execute("update jobs set due_at = now() + interval '1 hour'")
+            # From here on nothing is lacking to judge by, and still nothing may overtake the first.
+            there.directory.down = False
+            assert new.repo.key is not None
+            made.signers.preset([(new.did, Signer(PublicKey.from_multikey(new.repo.key.multikey)))])
+            new.write(create(new, 1))
+            new.write(create(new, 2))
+            async with asyncio.timeout(SECONDS):
+                while made.streams[there.pds.url].cursor != there.pds.stream.head:
+                    await asyncio.sleep(0.01)
+            await made.writer.durable()
+            assert await there.value("select count(*) from held_frames") == 3
+            assert await there.uris() == set()
+            await there.connection.execute("update jobs set due_at = now()")
+            await there.settled(made)
+            counted = made.metrics.frames
+            assert (counted["#commit", "ok", "first_commit"], counted["#commit", "ok", "in_chain"]) == (1, 2)
+        assert len(await there.uris()) == 3
+
+
+async def test_messages_are_kept_of_so_many_repositories_and_others_are_fetched(database_url: str) -> None:
+    async with world(database_url) as there:
+        new = there.pds.create_account("new")
+        async with there.ingesting() as made:
+            await there.followed(made)
+            for number in range(ingester.effects.MAX_HELD_DIDS):
+                made.effects.keep(f"did:web:{number}.test", 1, 100)
+            there.directory.down = True
+            new.write(create(new, 1))
+            await there.until("select exists (select from jobs where kind = 'fetch' and note = 'held_overflow')")
+            assert await there.value("select count(*) from held_frames") == 0
+            for number in range(ingester.effects.MAX_HELD_DIDS):
+                made.effects.let_go(f"did:web:{number}.test")
+            there.directory.down = False
+            made.signers.purge(new.did)
+            await there.connection.execute("update jobs set due_at = now()")
+            await there.settled(made)
+        assert len(await there.uris()) == 1
+
+
 async def test_what_was_kept_is_judged_after_a_restart(database_url: str) -> None:
     async with world(database_url) as there:
         new = there.pds.create_account("new")
@@ -84,8 +135,37 @@ async def test_a_new_key_is_looked_up_when_the_old_one_fails(database_url: str) 
             there.directory.register(artist.repo)
             artist.write(create(artist, 2))
             await there.settled(made)
+            assert not made.metrics.frames["#commit", "resync", "former_key"]
         assert len(await there.uris()) == 2
         assert await there.value("select count(*) from dead_letters") == 0
+
+
+async def test_what_comes_behind_a_refused_first_message_makes_nobody_tracked(database_url: str) -> None:
+    async with world(database_url) as there:
+        stranger = there.pds.create_account("stranger")
+        async with there.ingesting() as made:
+            await there.followed(made)
+            waits = asyncio.Event()
+
+            async def wait() -> None:
+                await waits.wait()
+
+            # As long as something is going on with it, each of its messages is looked at.
+            waiting = asyncio.create_task(made.lanes.run(stranger.did, wait))
+            await asyncio.sleep(0)
+            forged = Repo(stranger.did, SigningKey.from_seed("a thief", P256), there.pds.host)
+            stranger.emit(forged.commit([create(stranger, 1)]).frame())
+            stranger.write(create(stranger, 2, "app.bsky.feed.like"))
+            async with asyncio.timeout(SECONDS):
+                while made.lanes.waiting < 2:
+                    await asyncio.sleep(0.01)
+            waits.set()
+            await waiting
+            await there.settled(made)
+            assert made.metrics.frames["#commit", "invalid", "bad_signature"] == 1
+            assert made.metrics.frames["#commit", "ok", "first_commit"] == 1
+            assert stranger.did not in made.states.tracked
+        assert await there.value("select count(*) from repos") == 0
 
 
 async def test_a_chain_that_broke_is_fetched(database_url: str) -> None:

@@ -13,6 +13,8 @@ def test_everything_that_was_counted_is_in_the_text() -> None:
     metrics.records["fm.plyr.track", "rejected"] += 2
     metrics.connects['wss://relay"quoted'] += 1
     metrics.off_topic = 7
+    metrics.drift["behind"] += 2
+    metrics.audited["equal"] += 5
     for seconds in (0.001, 0.03, 100.0):
         metrics.visible.observe(seconds)
     families = {f.name: f for f in text_string_to_metric_families(metrics.render({"plyr_held_frames": 4}))}
@@ -25,6 +27,8 @@ def test_everything_that_was_counted_is_in_the_text() -> None:
     assert samples["plyr_frames_total", "any", "off_topic", "pass"] == 7
     assert samples["plyr_record_versions_total", "fm.plyr.track", "rejected"] == 2
     assert samples["plyr_connects_total", 'wss://relay"quoted'] == 1
+    assert samples["plyr_drift_total", "behind"] == 2
+    assert samples["plyr_audited_total", "equal"] == 5
     assert samples["plyr_held_frames",] == 4
     assert samples["plyr_write_to_visible_seconds_count",] == 3
     assert samples["plyr_write_to_visible_seconds_bucket", "0.04"] == 2

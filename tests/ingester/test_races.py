@@ -78,8 +78,7 @@ async def test_one_that_was_refused_by_mistake_is_fetched_later(database_url: st
             await want_fetch(there, made, artist)
             await there.until("select error is not null from jobs where kind = 'fetch'")
             there.pds.answers_with = bytes
-            artist.write(create(artist, 2))
-            await there.until("select count(*) = 1 from held_frames")
+            artist.repo.commit([create(artist, 2)])  # never sent
             await there.connection.execute("update jobs set due_at = now()")
             await there.settled(made)
         assert len(await there.uris()) == 2

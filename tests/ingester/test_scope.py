@@ -44,6 +44,13 @@ def test_what_concerns_us(frame: Frame, concerns: bool) -> None:
     assert SCOPE.concerns(frame) is concerns
 
 
+def test_what_is_another_shards_is_left_to_it() -> None:
+    frame = commit(STRANGER, "fm.plyr.track/3l")
+    scopes = [Scope({TRACKED}, {"fm.plyr.track"}, Shard(number, 3)) for number in range(3)]
+    assert [scope.concerns(frame) for scope in scopes] == [Shard(number, 3).owns(STRANGER) for number in range(3)]
+    assert sum(scope.concerns(frame) for scope in scopes) == 1
+
+
 def test_an_unhashable_did_is_nobodys() -> None:
     assert not SCOPE.concerns(glance(encode_frame("#commit", {"repo": [TRACKED], "ops": []})))
 

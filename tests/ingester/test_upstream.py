@@ -1,39 +1,14 @@
 """Following one upstream: where it goes on, what it does not take, and what it says of itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
 
 from ingester.upstream import MAX_REPLAYED, said
-from tests.ingester.world import SECONDS, World, create, world
-from tests.writer.cbor import Value, encode, nested
-
-
-def message(t: str, **payload: Value) -> bytes:
-    """A frame of this type."""
-    return encode({"op": 1, "t": t}) + encode(payload)
-
-
-@asynccontextmanager
-async def saying(*frames: bytes) -> AsyncIterator[str]:
-    """A server that sends these frames to everybody, whatever the cursor."""
-
-    async def behave(connection: ServerConnection) -> None:
-        for frame in frames:
-            await connection.send(frame)
-        await connection.wait_closed()
-
-    async with serve(behave, "127.0.0.1", 0, compression=None) as listening:
-        yield f"ws://127.0.0.1:{next(iter(listening.sockets)).getsockname()[1]}"
-
-
-async def standing_at(there: World, url: str, seq: int) -> None:
-    """Let an upstream be one that was followed up to `seq`."""
-    await there.connection.execute("insert into upstreams values ('0/1', $1, $2)", url, seq)
+from tests.ingester.saying import message, saying, standing_at
+from tests.ingester.world import SECONDS, create, world
+from tests.writer.cbor import encode, nested
 
 
 async def test_after_a_restart_it_goes_on_where_it_stopped(database_url: str) -> None:
@@ -51,24 +26,6 @@ async def test_after_a_restart_it_goes_on_where_it_stopped(database_url: str) ->
         assert len(await there.uris()) == 2
         assert there.pds.asked.get("com.atproto.sync.getRepo", 0) == fetches
         assert await there.value("select cursor from upstreams") == there.pds.stream.head
-
-
-async def test_a_message_that_is_no_frame_drops_the_connection_and_is_met_again(database_url: str) -> None:
-    async with world(database_url) as there:
-        artist = there.pds.create_account("artist")
-        async with there.ingesting() as made:
-            await there.followed(made)
-            artist.write(create(artist, 1))
-            await there.settled(made)
-            there.pds.stream.append(there.pds.host.next_seq(), b"\xff\xff")
-            artist.write(create(artist, 2))
-            stands = f"%DRISL%; we stand at seq {there.pds.stream.seqs[-3]} since 20%"
-            await there.until(f"select status #>> '{{upstreams,0,error}}' like '{stands}' from shards")
-            assert len(await there.uris()) == 1
-            # Nothing behind it is taken on trust; once the server is mended, all of it comes.
-            there.pds.stream.frames[-2] = encode({"op": 1, "t": "#new"}) + encode({"seq": there.pds.stream.seqs[-2]})
-            await there.settled(made)
-        assert len(await there.uris()) == 2
 
 
 async def test_a_malformed_message_is_kept_aside_and_the_stream_goes_on(database_url: str) -> None:

@@ -74,6 +74,15 @@ async def test_all_of_a_batch_is_there_once_it_is_durable(database_url: str, con
         assert await connection.fetchval("select n from totals where name = 'track'") == 1
 
 
+async def test_messages_are_kept_in_the_order_they_came(database_url: str, connection: Connection) -> None:
+    async with writing(database_url) as writer:
+        for number in range(100):
+            writer.batch.hold(DID, b"%d" % number, "behind_held")
+        await writer.durable()
+    kept = await connection.fetch("select frame from held_frames order by id")
+    assert [int(row["frame"]) for row in kept] == list(range(100))
+
+
 async def test_a_cursor_stays_below_what_is_under_way(database_url: str, connection: Connection) -> None:
     stream = Stream("wss://relay.test", None)
     async with writing(database_url, {stream.url: stream}) as writer:
@@ -104,9 +113,10 @@ async def test_a_cursor_waits_for_the_batch_that_finishes_it(database_url: str, 
         stream.begin(6)
         stream.finish(6)
         writer.batch.change(change(2))
+        writer.act(look)
         await writer.durable()
     assert await connection.fetchval("select cursor from upstreams") == 6
-    assert seen == [None]
+    assert seen == [None, 5]
 
 
 async def test_versions_of_one_record_in_one_batch_end_in_the_last(database_url: str, connection: Connection) -> None:
@@ -136,7 +146,8 @@ async def test_an_older_version_does_nothing(database_url: str, connection: Conn
 
 
 async def test_a_writer_whose_shard_was_taken_over_writes_no_more(database_url: str, connection: Connection) -> None:
-    writer = Writer(database_url, SHARD, TYPES, {}, Metrics())
+    stream = Stream("wss://relay.test", 5)
+    writer = Writer(database_url, SHARD, TYPES, {stream.url: stream}, Metrics())
     await writer.open()
     await connection.execute("update shards set epoch = epoch + 1")
     writer.batch.change(change(2))
@@ -144,6 +155,7 @@ async def test_a_writer_whose_shard_was_taken_over_writes_no_more(database_url: 
     with pytest.raises(Fenced, match="taken over"):
         await asyncio.wait_for(writer.run(), SECONDS)
     assert await connection.fetchval("select count(*) from records") == 0
+    assert await connection.fetchval("select count(*) from upstreams") == 0
     await writer.close()
 
 

@@ -9,6 +9,7 @@ from appview import db
 from appview.config import Config
 from appview.db import Connection
 from ingester.engine import Engine, engine
+from ingester.patience import PATIENCE, Patience
 from tests.system.settled import left_to_do
 from tests.system.synthetic import Account, Directory, Pds
 from tests.writer.repo import Write, tid
@@ -24,6 +25,7 @@ def config(directory: Directory, *hosts: Pds, **variables: str) -> Config:
             "PLYR_DEV": "1",
             "PLYR_PLC_URL": directory.url,
             "PLYR_RELAY_URLS": ",".join(host.url for host in hosts),
+            "PLYR_HOST_RATE": "1000",
             **variables,
         },
         None,
@@ -40,9 +42,11 @@ class World:
         self.url = url
 
     @asynccontextmanager
-    async def ingesting(self, *, live: bool = True, **variables: str) -> AsyncIterator[Engine]:
+    async def ingesting(
+        self, *, live: bool = True, patience: Patience = PATIENCE, **variables: str
+    ) -> AsyncIterator[Engine]:
         """The ingester at work; what it dies of is raised at the end of the block."""
-        async with engine(config(self.directory, self.pds, **variables), self.url) as made:
+        async with engine(config(self.directory, self.pds, **variables), self.url, patience=patience) as made:
             running = asyncio.create_task(made.run(live=live))
             try:
                 yield made

@@ -55,6 +55,7 @@ class Life:
             "empty commit": (0.3, self._empty_commit),
             "hide": (0.27, self._hide),
             "delete": (0.03, self._delete),
+            "return": (0.03, self._return),
             "rotate": (0.2, self._rotate),
             "migrate": (0.15, self._migrate),
         }
@@ -191,6 +192,18 @@ class Life:
     def _delete(self, account: Account) -> None:
         account.set_status("deleted")
         self._join()
+
+    def _return(self, _: Account) -> None:
+        """One that was deleted begins anew elsewhere."""
+        for place, account in enumerate(self.accounts):
+            free = [pds for pds in self._pdses if account.did not in pds.accounts]
+            if account.status == "deleted" and free:
+                pds = self.rng.choice(free)
+                pds.host.now_us = max(pds.host.now_us, account.pds.host.now_us)
+                self.accounts[place] = pds.create_account(
+                    f"again{place}-{self.rng.getrandbits(32):08x}", did=account.did
+                )
+                return
 
     def _rotate(self, account: Account) -> None:
         seed = f"{account.did} {self.rng.getrandbits(32)}"

@@ -52,8 +52,11 @@ class Account(NamedTuple):
     records: dict[str, Record] | None = None
 
 
-async def audit(plc: str, hosts: Iterable[str], database_url: str) -> list[str]:
-    """Every difference between the index and the hosts, each a line to be read; none when the index is right."""
+async def audit(plc: str, hosts: Iterable[str], database_url: str, unheard: frozenset[str] = frozenset()) -> list[str]:
+    """Every difference between the index and the hosts, each a line to be read; none when the index is right.
+
+    `unheard` are accounts of whose end no event could tell it: hidden is all that it can know of them.
+    """
     connection = await asyncpg.connect(database_url)
     try:
         held = await connection.fetch("select did from actors union select did from repos")
@@ -61,7 +64,7 @@ async def audit(plc: str, hosts: Iterable[str], database_url: str) -> list[str]:
         found = await read_index(connection)
     finally:
         await connection.close()
-    return differences(*comparable(accounts, found))
+    return differences(*comparable(accounts, found, unheard))
 
 
 # --- what the hosts say ---
@@ -261,11 +264,13 @@ def _cid(data: bytes | None) -> str | None:
 # --- the difference ---
 
 
-def comparable(accounts: list[Account], found: Facts) -> tuple[Facts, Facts]:
+def comparable(accounts: list[Account], found: Facts, unheard: frozenset[str] = frozenset()) -> tuple[Facts, Facts]:
     """What must be, and what is, without what nobody can know: records that are hidden at their host, and repositories
     that never held a record of ours, which need not be known here.
     """
-    hidden = {account.did for account in accounts if not account.active and not account.gone}
+    hidden = {
+        account.did for account in accounts if not account.active and (not account.gone or account.did in unheard)
+    }
     tracked = found["chains"].keys()
     needed = {
         account.did

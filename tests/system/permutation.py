@@ -23,12 +23,11 @@ from ingester.engine import Engine, engine
 from tests.database import CARELESS, serving
 from tests.system.life import Life
 from tests.system.oracle import audit
+from tests.system.relay import Upstream
 from tests.system.settled import left_to_do
 from tests.system.snapshot import changes, empty, snapshot
-from tests.system.stream import Stream
-from tests.system.synthetic import Directory, Pds, Server
+from tests.system.synthetic import Directory, Pds
 from tests.writer.captured import open_frame
-from tests.writer.cbor import encode
 
 ORDERS: Final = 3
 """Orders that each example is replayed in, beside the one in which it was made."""
@@ -39,21 +38,6 @@ Snapshot = dict[str, set[tuple[object, ...]]]
 
 class Disagreement(AssertionError):
     """The tables are not the same, or not what they must be."""
-
-
-class Upstream(Server):
-    """A relay that sends what it is given, in that order, under seqs of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stream = Stream()
-        self.route("/xrpc/com.atproto.sync.subscribeRepos", self.stream.serve)
-
-    def send(self, frame: bytes) -> None:
-        """Send a frame, renumbered."""
-        header, payload = open_frame(frame)
-        seq = self.stream.head + 1
-        self.stream.append(seq, encode(header) + encode({**payload, "seq": seq}))
 
 
 async def check_example(seed: int, url: str, *, steps: int = 60, orders: int = ORDERS) -> int:
@@ -158,6 +142,7 @@ def _environment(url: str, directory: Directory, upstreams: Sequence[Upstream]) 
         "PLYR_DATABASE_URL": url,
         "PLYR_PLC_URL": directory.url,
         "PLYR_RELAY_URLS": ",".join(upstream.url for upstream in upstreams),
+        "PLYR_HOST_RATE": "1000",
     }
 
 

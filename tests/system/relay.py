@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
+from websockets.exceptions import WebSocketException
 
 from tests.network.frames import subscribe
 from tests.system.stream import Stream
@@ -16,7 +17,21 @@ from tests.writer.cbor import encode
 RECONNECT_SECONDS = 0.1
 
 
-class Relay(Server):
+class Upstream(Server):
+    """Sends what it is given, in that order, under seqs of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stream = Stream()
+        self.route("/xrpc/com.atproto.sync.subscribeRepos", self.stream.serve)
+
+    def send(self, frame: bytes) -> None:
+        """Send a message, renumbered."""
+        seq = self.stream.head + 1
+        self.stream.append(seq, renumbered(frame, seq))
+
+
+class Relay(Upstream):
     """Republishes what `upstreams` (URLs of PDSes, real or not) send from their first event on.
 
     Of what was there before it came, it asks listRepos and describeRepo; whole repositories it does not keep, and
@@ -25,14 +40,14 @@ class Relay(Server):
 
     def __init__(self, *upstreams: str, crawl: bool = True) -> None:
         super().__init__()
-        self.stream = Stream()
         self.collections: dict[str, set[str]] = {}
         self.hosts: dict[str, str] = {}
+        self.seen = dict.fromkeys(upstreams, 0)
+        """The newest seq of each upstream."""
         self._upstreams = upstreams
         self._crawl = crawl
         self._running = AsyncExitStack()
         for name, handler in (
-            ("subscribeRepos", self.stream.serve),
             ("listReposByCollection", self._list_repos_by_collection),
             ("getRepo", self._pass_on),
             ("getRepoStatus", self._pass_on),
@@ -70,17 +85,16 @@ class Relay(Server):
             cursor = {"cursor": answer["cursor"]}
 
     async def _follow(self, url: str) -> None:
-        seen = 0
         while True:
-            with suppress(OSError):
-                async with subscribe(url, seen) as upstream:
+            with suppress(OSError, WebSocketException):
+                async with subscribe(url, self.seen[url]) as upstream:
                     while frame := await upstream.next(seconds=86_400):
-                        seen = max(seen, frame.seq)
+                        self.seen[url] = max(self.seen[url], frame.seq)
                         self._republish(url, frame.raw)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     def _republish(self, url: str, frame: bytes) -> None:
-        header, payload = open_frame(frame)
+        _, payload = open_frame(frame)
         if "seq" not in payload:  # about the stream that it came by, not ours
             return
         did = payload.get("did") or payload["repo"]
@@ -88,8 +102,7 @@ class Relay(Server):
         for op in payload.get("ops", []):
             if op["action"] != "delete":
                 self.collections.setdefault(did, set()).add(op["path"].partition("/")[0])
-        seq = self.stream.head + 1
-        self.stream.append(seq, encode(header) + encode({**payload, "seq": seq}))
+        self.send(frame)
 
     async def _list_repos_by_collection(self, request: web.Request) -> web.Response:
         wanted = request.query["collection"]
@@ -102,6 +115,12 @@ class Relay(Server):
         if host is None:
             return web.json_response({"error": "RepoNotFound", "message": ""}, status=400)
         raise web.HTTPFound(f"{host}{request.rel_url}")
+
+
+def renumbered(frame: bytes, seq: int) -> bytes:
+    """A message under another seq."""
+    header, payload = open_frame(frame)
+    return encode(header) + encode({**payload, "seq": seq})
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

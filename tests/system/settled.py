@@ -20,10 +20,10 @@ async def left_to_do(connection: Connection, kinds: tuple[str, ...] = ("fetch", 
 
 
 async def is_settled(url: str, heads: Mapping[str, int], kinds: tuple[str, ...] = ("fetch", "drain", "status")) -> bool:
-    """Whether the index at `url` has everything up to these seqs, by upstream, and nothing waits."""
+    """Whether every shard of the index at `url` has everything up to these seqs, by upstream, and nothing waits."""
     connection = await asyncpg.connect(url)
     try:
-        rows = await connection.fetch("select url, cursor from upstreams")
+        rows = await connection.fetch("select url, min(coalesce(cursor, 0)) as cursor from upstreams group by url")
         cursors = {row["url"]: row["cursor"] for row in rows}
         return all((cursors.get(upstream) or 0) >= head for upstream, head in heads.items()) and not await left_to_do(
             connection, kinds
@@ -33,13 +33,13 @@ async def is_settled(url: str, heads: Mapping[str, int], kinds: tuple[str, ...] 
 
 
 async def is_discovered(url: str, sources: Collection[str]) -> bool:
-    """Whether each of these hosts was asked for the repositories it has, to the end."""
+    """Whether each of these hosts was asked for the repositories it has, to the end, and is not to be once more."""
     connection = await asyncpg.connect(url)
     try:
         count = await connection.fetchval(
             "select count(*) filter (where done)"
-            " from (select bool_and(finished_at is not null) as done from discoveries where source = any($1)"
-            " group by source)",
+            " from (select bool_and(finished_at is not null and not again) as done from discoveries"
+            " where source = any($1) group by source)",
             list(sources),
         )
         return bool(count == len(sources))

@@ -45,12 +45,13 @@ class Stream:
         more, self._more = self._more, asyncio.Event()
         more.set()
 
-    def forget(self, seq: int) -> int:
-        """Keep nothing up to `seq` any more, as a replay window has an end; how many frames that was."""
+    def forget(self, seq: int) -> list[tuple[int, bytes]]:
+        """Keep nothing up to `seq` any more, as a replay window has an end; the frames that go, with their seqs."""
         count = bisect_right(self.seqs, seq)
         self._forgotten = max(self._forgotten, min(seq, self.head))
+        gone = list(zip(self.seqs[:count], self.frames[:count], strict=True))
         del self.seqs[:count], self.frames[:count], self._dids[:count]
-        return count
+        return gone
 
     def purge(self, did: str) -> None:
         """Keep of what was about `did` the last frame alone, as the reference PDS does with a deleted account."""

@@ -104,16 +104,30 @@ class Directory(Server):
 
     def register(self, repo: Repo) -> None:
         """Let a DID's document say from now on what its repository does: key, host and handle."""
-        if repo.key is None:
-            raise ValueError("A repository without a key has no DID document.")
+        self.publish(repo.did_document(), repo.host.time)
+
+    def publish(self, document: dict[str, Any], at: str) -> None:
+        """Let a DID's document be this one, since the time `at`."""
+        (method,), (service,) = document["verificationMethod"], document["service"]
         operation = {
             "type": "plc_operation",
-            "verificationMethods": {"atproto": repo.key.did_key},
-            "alsoKnownAs": [f"at://{repo.handle}"],
-            "services": {"atproto_pds": {"type": "AtprotoPersonalDataServer", "endpoint": repo.host.url}},
+            "verificationMethods": {"atproto": f"did:key:{method['publicKeyMultibase']}"},
+            "alsoKnownAs": document["alsoKnownAs"],
+            "services": {"atproto_pds": {"type": service["type"], "endpoint": service["serviceEndpoint"]}},
         }
-        entry = {"did": repo.did, "operation": operation, "nullified": False, "createdAt": repo.host.time}
-        self._logs.setdefault(repo.did, []).append(entry | {"document": repo.did_document()})
+        did = document["id"]
+        entry = {"did": did, "operation": operation, "nullified": False, "createdAt": at, "document": document}
+        self._logs.setdefault(did, []).append(entry)
+
+    def give_up(self, did: str, created_at: str) -> None:
+        """Let a DID be a tombstone since `created_at`: its log says so, and its document is not there."""
+        operation = {"type": "plc_tombstone"}
+        entry = {"did": did, "operation": operation, "nullified": False, "createdAt": created_at, "document": None}
+        self._logs[did].append(entry)
+
+    def forget(self, did: str) -> None:
+        """Let a DID be one that was never registered here."""
+        del self._logs[did]
 
     def _entries(self, request: web.Request) -> list[dict[str, Any]]:
         entries = self._logs.get(request.match_info["did"])
@@ -122,7 +136,10 @@ class Directory(Server):
         return entries
 
     async def _document(self, request: web.Request) -> web.Response:
-        return web.json_response(self._entries(request)[-1]["document"], content_type="application/did+ld+json")
+        document = self._entries(request)[-1]["document"]
+        if document is None:
+            raise web.HTTPNotFound  # as the reference directory does it
+        return web.json_response(document, content_type="application/did+ld+json")
 
     async def _log(self, request: web.Request) -> web.Response:
         return web.json_response(self._entries(request))
@@ -136,10 +153,17 @@ class Account:
     repo: Repo
     active: bool = True
     status: str | None = None
+    named_rev: str = ""
+    """A rev that its PDS names, where it is newer than that of the commit."""
 
     @property
     def did(self) -> str:
         return self.repo.did
+
+    @property
+    def rev(self) -> str:
+        """Where its repository stands, by its PDS's word."""
+        return max(self.repo.last.rev if self.repo.last else "", self.named_rev)
 
     def uri(self, path: str) -> str:
         """The at-uri of a record."""
@@ -171,10 +195,13 @@ class Account:
         self.emit(self.repo.identity())
 
     def migrate(self, to: "Pds") -> "Account":
-        """Move to another PDS, as the reference PDS does it: the #sync there cannot verify; here, deactivated."""
+        """Move to another PDS, as the reference PDS does it: the #sync there cannot verify, and the rev that it names
+        is not the commit's until the next one is made; here, deactivated.
+        """
         to.host.now_us = max(to.host.now_us, self.pds.host.now_us + EVENT_US)
         moved = to.accounts[self.did] = Account(to, self.repo)
         frames = self.repo.migrate(to.host, SigningKey.from_seed(f"{self.did} on {to.name}", K256))
+        moved.named_rev = to.host.tid()
         to.directory.register(self.repo)
         for seq, frame in enumerate(frames, start=to.host.seq - len(frames) + 1):
             to.stream.append(seq, frame, self.did)
@@ -208,6 +235,7 @@ class Pds(Server):
             ("sync.getLatestCommit", self._get_latest_commit),
             ("sync.listRepos", self._list_repos),
             ("repo.describeRepo", self._describe_repo),
+            ("server.describeServer", self._describe_server),
         ):
             self.route(f"/xrpc/com.atproto.{nsid}", handler)
         if by_collection:
@@ -258,7 +286,7 @@ class Pds(Server):
         account = self._hosted(request)
         if account is None:
             return refusal("RepoNotFound")
-        head = {"rev": account.repo.last.rev} if account.active and account.repo.last else {}
+        head = {"rev": account.rev} if account.active and account.repo.last else {}
         status = {"status": account.status} if account.status else {}
         return web.json_response({"did": account.did, "active": account.active} | status | head)
 
@@ -268,7 +296,7 @@ class Pds(Server):
             return refusal("RepoNotFound")
         if not account.active:
             return refusal(_REFUSALS.get(account.status or "", "RepoNotFound"))
-        return web.json_response({"cid": str(cid_of(account.repo.last.signed)), "rev": account.repo.last.rev})
+        return web.json_response({"cid": str(cid_of(account.repo.last.signed)), "rev": account.rev})
 
     async def _list_repos(self, request: web.Request) -> web.Response:
         def listed(account: Account) -> dict[str, Any]:
@@ -295,6 +323,9 @@ class Pds(Server):
         return web.json_response(
             described | {"collections": sorted(collections(account.repo)), "handleIsCorrect": True}
         )
+
+    async def _describe_server(self, _: web.Request) -> web.Response:
+        return web.json_response({"did": f"did:web:{self.name}.test", "availableUserDomains": [self.handle_domain]})
 
     async def _well_known(self, request: web.Request) -> web.Response:
         handle = request.host.partition(":")[0]

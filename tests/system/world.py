@@ -120,6 +120,7 @@ class System:
             "data_dir": str(folder / "data"),
             "database_url": database_url,
             "bind": f"127.0.0.1:{port}",
+            "host_rate": "1000",
         } | settings
         self.children: list[Child] = []
         self.ingester = self.child("ingester", "-m", "ingester", "run")

@@ -1,4 +1,7 @@
-"""`/ready`: whether what is answered here is the present state of the network, and if not, every reason why."""
+"""`/ready`: whether what is answered here is the present state of the network, and if not, every reason why.
+
+What an operator should look at though it is, such as one of several upstreams that is gone, is a warning.
+"""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -21,7 +24,7 @@ QUEUED_SECONDS: Final = 30.0
 
 
 async def ready(request: Request) -> Response:
-    """200, or 503 with the reasons, and in both what each ingester says."""
+    """200, or 503 with the reasons, and in both the warnings and what each ingester says."""
     try:
         reasons, shards = await within(QUERY_SECONDS, freshness(context_of(request).pool))
     except Unavailable as error:
@@ -44,8 +47,28 @@ async def freshness(pool: Pool) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _answer(reasons: list[str], shards: list[dict[str, Any]]) -> Response:
-    body = {"ready": not reasons, "reasons": reasons, "shards": shards}
+    warnings = [warning for shard in shards for warning in _warnings(shard)]
+    body = {"ready": not reasons, "reasons": reasons, "warnings": warnings, "shards": shards}
     return JSONResponse(body, 503 if reasons else 200, headers={"Cache-Control": "no-store"})
+
+
+def _warnings(shard: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with some of its upstreams while others are live."""
+    said = shard["status"]
+    if said is None or said["version"] != status.VERSION or not any(map(_is_live, said["upstreams"])):
+        return
+    for upstream in said["upstreams"]:
+        if upstream["error"] or not _is_live(upstream):
+            yield _stands(shard["shard"], upstream)
+
+
+def _is_live(upstream: status.Upstream) -> bool:
+    return upstream["state"] == "live"
+
+
+def _stands(name: str, upstream: status.Upstream) -> str:
+    because = f": {upstream['error']}" if upstream["error"] else ""
+    return f"The upstream {upstream['url']} of shard {name} is {upstream['state']} since {upstream['since']}{because}."
 
 
 def _reasons(shard: dict[str, Any]) -> Iterator[str]:
@@ -64,14 +87,12 @@ def _reasons(shard: dict[str, Any]) -> Iterator[str]:
 
 def _lags(name: str, said: status.Status) -> Iterator[str]:
     upstreams = said["upstreams"]
-    if not any(upstream["state"] == "live" for upstream in upstreams):
-        # One that is live is enough: the others bring the same.
+    if not any(map(_is_live, upstreams)):
+        # One that is live is enough: relays bring the same, and what one of several PDSes has waits there.
         if not upstreams:
             yield f"The ingester of shard {name} has no upstream to listen to."
         for upstream in upstreams:
-            because = f": {upstream['error']}" if upstream["error"] else ""
-            state = f"{upstream['state']} since {upstream['since']}{because}"
-            yield f"The upstream {upstream['url']} of shard {name} is {state}."
+            yield _stands(name, upstream)
     queue = said["queue"]
     if queue["oldest_seconds"] > QUEUED_SECONDS:
         yield f"The oldest of {queue['frames']} frames has waited in shard {name} for {queue['oldest_seconds']:.0f} s."

@@ -1,6 +1,7 @@
 """What a batch of changes comes to."""
 
 import itertools
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -34,6 +35,16 @@ async def test_one_batch_is_as_many(connection: Connection, order: tuple[int, ..
     assert await _state(connection) == at_once
     revs = [VERSIONS[n][2] for n in order[:3]]
     assert await connection.fetchval("select rev from records") == rkey(1000 - max(revs))
+
+
+async def test_an_edit_moves_nothing_in_time(connection: Connection) -> None:
+    """Of a key that says no time, the record says it, once."""
+    feed = f"at://{ALICE}/fm.plyr.feed.generator/cool"
+    times = []
+    for rev, claimed in enumerate(("2025-05-01T12:00:00Z", "2024-05-01T12:00:00Z", "2026-05-01T12:00:00Z"), 1):
+        await write(connection, change(feed, record("fm.plyr.feed.generator", {"createdAt": claimed}), rev=rev))
+        times += [await connection.fetchval(f"select sort_at from {table}") for table in ("records", "generators")]
+    assert times == [datetime(2025, 5, 1, 12, tzinfo=UTC)] * 6
 
 
 async def test_what_was_overtaken_leaves_nothing_behind(connection: Connection) -> None:

@@ -9,7 +9,7 @@ from appview.db import Connection
 from appview.index.actors import see, set_identity
 from appview.jobs import identity
 from appview.jobs.family import Tools, TryLater, perform
-from appview.jobs.identity import IDENTITY, UNCHECKED_ATTEMPTS, refresh_identity, want_rechecks
+from appview.jobs.identity import GIVEN_UP, IDENTITY, MOVED, UNCHECKED_ATTEMPTS, refresh_identity, want_rechecks
 from appview.jobs.rows import Job, take, want
 from tests.appview.net.world import ALICE, BOB, World, document
 
@@ -105,6 +105,78 @@ async def test_a_did_that_is_none_any_more(world: World, tools: Tools, said: int
     await refresh_identity(tools, job(BOB))
     assert await known(tools) == (None, None, True)
     assert await known(tools, BOB) is None  # nobody has heard of that one
+
+
+# What follows for its repository
+
+
+async def tracked(tools: Tools, did: str = ALICE) -> None:
+    await tools.pool.execute(
+        "insert into repos (did, status, reason, status_at) values ($1, 'synchronized', 'fetched', now())", did
+    )
+
+
+async def asked_about(tools: Tools) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in await tools.pool.fetch("select subject, note from jobs where kind = 'status'")]
+
+
+async def test_one_that_moved_is_compared_with_its_new_host_once(world: World, tools: Tools) -> None:
+    await tracked(tools)
+    world.name("alice.test", ALICE)
+    world.publish(ALICE, document(ALICE))
+    await refresh_identity(tools, job())  # seen for the first time
+    await refresh_identity(tools, job())
+    assert await asked_about(tools) == []
+    world.publish(ALICE, document(ALICE, pds="https://new.test"))
+    await refresh_identity(tools, job())
+    assert await asked_about(tools) == [(ALICE, MOVED)]
+    await tools.pool.execute("delete from jobs")
+    await refresh_identity(tools, job())
+    assert await asked_about(tools) == []
+
+
+async def test_one_of_whom_nothing_is_held_may_move(world: World, tools: Tools) -> None:
+    await was(tools, "alice.test")
+    world.publish(ALICE, document(ALICE, pds="https://new.test"))
+    await refresh_identity(tools, job())
+    assert await asked_about(tools) == []
+
+
+async def test_a_document_that_was_broken_for_a_while_may_name_another_host(world: World, tools: Tools) -> None:
+    await tracked(tools)
+    await was(tools, None)
+    world.publish(ALICE, document(ALICE, handle=None, pds="http:/nowhere"))
+    await refresh_identity(tools, job())
+    assert await known(tools) == (None, None, True)
+    assert await asked_about(tools) == []
+    world.publish(ALICE, document(ALICE, handle=None, pds="https://new.test"))
+    await refresh_identity(tools, job())
+    assert await asked_about(tools) == [(ALICE, MOVED)]
+
+
+async def test_a_tombstone_is_for_the_status_to_say(world: World, tools: Tools) -> None:
+    for did in (ALICE, BOB):
+        await tracked(tools, did)
+        await was(tools, None, did=did)
+    world.publish(ALICE, 410)
+    world.publish(BOB, 404)  # a name server's mistake, say: no log tells of a tombstone
+    await refresh_identity(tools, job())
+    await refresh_identity(tools, job(BOB))
+    assert await asked_about(tools) == [(ALICE, GIVEN_UP)]
+
+
+async def test_what_was_purged_is_not_written_down_again(world: World, tools: Tools) -> None:
+    await tools.pool.execute("insert into actors (did, active, status) values ($1, false, 'deleted')", ALICE)
+    world.publish(ALICE, document(ALICE))
+    world.name("alice.test", ALICE)
+    await refresh_identity(tools, job())
+    assert await known(tools) == (None, None, None)
+    world.hosts.pages["alice.test", "/.well-known/atproto-did"] = 503
+    await refresh_identity(tools, job())  # nor is it tried again
+    await tracked(tools)  # hidden, and kept
+    world.name("alice.test", ALICE)
+    await refresh_identity(tools, job())
+    assert await known(tools) == ("alice.test", PDS, True)
 
 
 # One job, with its row

@@ -6,7 +6,21 @@ import pytest
 
 from appview.db import Connection, Pool
 from appview.jobs import rows
-from appview.jobs.rows import CHANNEL, Job, back_off, done, due, failed, find, next_due, take, want
+from appview.jobs.rows import (
+    CHANNEL,
+    Claim,
+    Job,
+    back_off,
+    done,
+    due,
+    failed,
+    find,
+    next_due,
+    postpone,
+    release,
+    take,
+    want,
+)
 
 ALICE, BOB = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "did:plc:bbbbbbbbbbbbbbbbbbbbbbbb"
 
@@ -53,6 +67,14 @@ async def test_the_earlier_time_holds(connection: Connection) -> None:
     assert job is not None
     assert job.wanted == 3
     assert await due(connection, "status", 1) == []
+
+
+async def test_the_last_note_holds_but_that_it_was_deleted(connection: Connection) -> None:
+    for said, holds in (("inactive", "inactive"), (None, "inactive"), ("deleted", "deleted"), ("active", "deleted")):
+        await want(connection, "status", [ALICE], note=said)
+        job = await find(connection, "status", ALICE)
+        assert job is not None
+        assert job.note == holds
 
 
 async def test_a_taker_that_dies_loses_nothing(connection: Connection) -> None:
@@ -152,3 +174,62 @@ def test_back_off(attempts: int, ceiling: float) -> None:
     drawn = [back_off(attempts) for _ in range(200)]
     assert 0 <= min(drawn) < ceiling / 4
     assert ceiling * 3 / 4 < max(drawn) <= ceiling
+
+
+async def test_who_led_before_takes_nothing_and_gives_nothing_back(connection: Connection) -> None:
+    """A leader that was paused looks for work once more before it notices that another has taken over."""
+    await connection.execute("insert into shards (shard, epoch) values ('0/1', 2)")
+    await want(connection, "fetch", [ALICE, BOB])
+    former, present = Claim(0, 1, 1), Claim(0, 1, 2)
+    assert await take(connection, "fetch", 10, claim=former) == []
+    [taken] = await take(connection, "fetch", 1, claim=present)
+    await release(connection, ["fetch"], claim=former)
+    assert [job.subject for job in await take(connection, "fetch", 10, claim=present)] == [
+        did for did in (ALICE, BOB) if did != taken.subject
+    ]
+    await release(connection, ["fetch"], but=[taken.subject], claim=present)
+    assert len(await take(connection, "fetch", 10, claim=present)) == 1
+
+
+async def test_each_shard_takes_its_own(connection: Connection) -> None:
+    await connection.execute("insert into shards (shard, epoch) values ('0/2', 1), ('1/2', 1)")
+    dids = [f"did:plc:{number:024}" for number in range(40)]
+    await want(connection, "fetch", dids)
+    taken = [{job.subject for job in await take(connection, "fetch", 99, claim=Claim(n, 2, 1))} for n in (0, 1)]
+    assert taken[0] | taken[1] == set(dids)
+    assert not taken[0] & taken[1]
+    assert all(taken)
+
+
+@pytest.mark.parametrize(("kind", "paced"), [("status", True), ("identity", True), ("fetch", False), ("drain", False)])
+async def test_what_strangers_want_without_end_is_done_now_and_then(
+    connection: Connection, kind: str, *, paced: bool
+) -> None:
+    waits = []
+    for _ in range(6):
+        await want(connection, kind, [ALICE])
+        await connection.execute("update jobs set due_at = now()")
+        [job] = await take(connection, kind, 1)
+        await want(connection, kind, [ALICE])
+        assert not await done(connection, job)
+        waits.append(await connection.fetchval("select extract(epoch from due_at - now())::int from jobs"))
+    assert waits == ([0, 0, 10, 10, 10, 10] if paced else [0] * 6)
+    # Once it is done, and nobody has asked meanwhile, it is as if nobody ever had.
+    await connection.execute("update jobs set due_at = now()")
+    [job] = await take(connection, kind, 1)
+    assert await done(connection, job)
+
+
+async def test_what_is_postponed_has_not_failed(connection: Connection) -> None:
+    await want(connection, "fetch", [ALICE])
+    [job] = await take(connection, "fetch", 1)
+    await postpone(connection, job, due_in=30)
+    row = await connection.fetchrow("select attempts, leased, error, due_at > now() + interval '25 s' from jobs")
+    assert row is not None
+    assert tuple(row) == (0, False, None, True)
+    # Taken by another meanwhile, it is that one's.
+    await connection.execute("update jobs set due_at = now()")
+    [again] = await take(connection, "fetch", 1)
+    await connection.execute("update jobs set attempts = attempts + 1")
+    await postpone(connection, again, due_in=30)
+    assert await connection.fetchval("select leased from jobs")

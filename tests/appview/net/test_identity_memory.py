@@ -140,6 +140,27 @@ async def test_at_a_time(world: World) -> None:
     assert world.hosts.asked == [("plc.test", f"/{ALICE}/log/audit")]
 
 
+async def test_a_document_that_is_not_there_may_be_a_tombstone(world: World) -> None:
+    """The reference directory answers 404 for that too; its log tells it from a DID that it never had (ID-02)."""
+    made = operation("1970-01-01T00:00:00Z", verificationMethods={"atproto": f"did:key:{KEY}"})
+    tombstone = operation("1970-01-02T00:00:00Z", type="plc_tombstone")
+    for log, error in (
+        ([made, tombstone], Gone),
+        ([made, {**tombstone, "nullified": True}], NotFound),
+        ([made], NotFound),
+        (None, NotFound),
+    ):
+        resolver = world.another_resolver()
+        world.hosts.pages["plc.test", f"/{ALICE}/log/audit"] = orjson.dumps(log) if log else 404
+        with pytest.raises(NotFound) as caught:
+            await resolver.document(ALICE)
+        assert type(caught.value) is error
+        await resolver.aclose()
+    world.hosts.pages["plc.test", f"/{ALICE}/log/audit"] = 503
+    with pytest.raises(CouldNotCheck):
+        await world.resolver.document(ALICE)
+
+
 async def test_at_a_time_of_a_did_web(world: World) -> None:
     did = "did:web:music.test"
     world.hosts.pages["music.test", "/.well-known/did.json"] = document(did)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from mmap import mmap
 
-from ingester.repo.car import Car, block_at, index_car, read_car
+from ingester.repo.car import Car, index_car, read_car
 from ingester.repo.errors import CarError
 from tests.fuzz import history
 from tests.fuzz.mutation import mutate_value
@@ -38,8 +38,10 @@ def _outcome(read: Callable[[], Car]) -> Car | str:
 
 
 def _by_index(data: bytes | mmap) -> Car:
-    root, places = index_car(data)
-    return Car(root, {cid: block_at(data, place) for cid, place in places.items()})
+    index = index_car(data)
+    blocks = {cid: block for cid in index.cids() if (block := index.block(cid)) is not None}
+    require(len(blocks) == len(index), "a block of the index is not found in it")
+    return Car(index.root, blocks)
 
 
 def mutate(data: bytes, rng: random.Random, havoc: Havoc) -> bytes:

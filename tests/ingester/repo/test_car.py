@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingester.repo.car import MAX_BLOCK_BYTES, MAX_HEADER_BYTES, Car, block_at, index_car, read_car
+from ingester.repo.car import MAX_BLOCK_BYTES, MAX_HEADER_BYTES, Car, CarIndex, index_car, read_car
 from ingester.repo.errors import CarError
 from lexicons.data import CID, encode
 from tests.ingester.captured import CAPTURES, commits, syncs
@@ -59,9 +59,15 @@ def _outcome(read: Callable[[], Car]) -> Car | CarError:
         return error
 
 
+def as_car(index: CarIndex) -> Car:
+    blocks = {cid: block for cid in index.cids() if (block := index.block(cid)) is not None}
+    assert len(blocks) == len(index)
+    assert all(index.size(cid) == len(block) for cid, block in blocks.items())
+    return Car(index.root, blocks)
+
+
 def _indexed(data: bytes) -> Car:
-    root, places = index_car(data)
-    return Car(root, {cid: block_at(data, place) for cid, place in places.items()})
+    return as_car(index_car(data))
 
 
 def refused(data: bytes, reason: str = "bad_car") -> None:
@@ -259,10 +265,19 @@ def test_exports_are_read_from_a_mapped_file(name: str) -> None:
     path = fixture(f"frames/cars/{name}.car")
     progress: list[int] = []
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        root, places = index_car(data, on_progress=progress.append)
-        blocks = {cid: block_at(data, place) for cid, place in places.items()}
-    assert both(path.read_bytes()) == Car(root, blocks)
+        car = as_car(index_car(data, on_progress=progress.append))
+    assert both(path.read_bytes()) == car
     assert progress == []
+
+
+def test_thousands_of_blocks_are_found_among_one_another() -> None:
+    blocks = [n.to_bytes(3) for n in range(30_000)]
+    index = index_car(HEADER + b"".join(map(section, [*blocks, *blocks[::7]])))
+    assert len(index) == len(blocks)
+    assert [index.block(CID.of(block)) for block in blocks] == blocks
+    assert sorted(index.cids()) == sorted(map(CID.of, blocks))
+    for absent in (CID.of(b"absent"), CID.of(blocks[5], 0x55), CID.of(blocks[5])[:-1], b""):
+        assert (index.block(absent), index.size(absent)) == (None, -1)
 
 
 def test_progress_is_told_now_and_then() -> None:

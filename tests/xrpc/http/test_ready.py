@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from appview.db import Connection
+from appview.status import Upstream
 from tests.xrpc.client import Client, strict_client
 from tests.xrpc.http.shards import URL, healthy, says, upstream
 
@@ -59,6 +60,44 @@ async def test_what_the_ingester_says(
 ) -> None:
     await says(connection, healthy(**changes))
     assert await ready(client) == (503 if reasons else 200, reasons)
+
+
+BLIND = "it is blind: others brought 20 commits of 3 accounts in 180 s, and it none"
+
+
+@pytest.mark.parametrize(
+    ("upstreams", "warnings"),
+    [
+        ([upstream()], []),
+        ([upstream(), upstream(url="wss://two.test")], []),
+        (
+            [upstream(), upstream(url="wss://two.test", state="waiting", error="no such host")],
+            ["The upstream wss://two.test of shard 0/1 is waiting since 2026-01-01T00:00:00Z: no such host."],
+        ),
+        (
+            [upstream(url="wss://two.test", state="blind", error=BLIND), upstream()],
+            [f"The upstream wss://two.test of shard 0/1 is blind since 2026-01-01T00:00:00Z: {BLIND}."],
+        ),
+        (
+            [upstream(error=BLIND)],
+            [f"The upstream {URL} of shard 0/1 is live since 2026-01-01T00:00:00Z: {BLIND}."],
+        ),
+    ],
+    ids=["one", "two", "one of them away", "one of them blind", "the last one blind"],
+)
+async def test_what_is_wrong_beside_one_that_is_live_is_a_warning(
+    client: Client, connection: Connection, upstreams: list[Upstream], warnings: list[str]
+) -> None:
+    await says(connection, healthy(upstreams=upstreams))
+    assert await ready(client) == (200, [])
+    assert (await client.get("/ready")).json()["warnings"] == warnings
+
+
+async def test_a_blind_one_alone_is_a_reason_and_no_warning(client: Client, connection: Connection) -> None:
+    await says(connection, healthy(upstreams=[upstream(state="blind", error=BLIND)]))
+    status, (reason,) = await ready(client)
+    assert (status, BLIND in reason) == (503, True)
+    assert (await client.get("/ready")).json()["warnings"] == []
 
 
 async def test_silence_counts_before_what_was_said(client: Client, connection: Connection) -> None:

@@ -2,6 +2,7 @@ from typing import Any, Final
 
 import pytest
 
+from appview.db import Connection
 from appview.jobs import rows
 from appview.status import VERSION
 from tests.index_writer import IndexWriter, ref, rkey
@@ -85,6 +86,18 @@ async def test_a_record_that_is_shown(client: Client, index: IndexWriter) -> Non
     assert (answer["record"]["verdict"], answer["record"]["provenBy"]) == ("ok", "live")
     assert answer["repo"]["status"] == "synchronized"
     assert (await client.ask("server.explain", uri=uri.replace(ALICE, "alice.test")))["uri"] == uri
+
+
+async def test_when_its_pds_was_last_asked(client: Client, index: IndexWriter, connection: Connection) -> None:
+    await index.account(ALICE)
+    uri = await index.write(ALICE, "fm.plyr.track", rkey(1))
+    _, sentence, answer = await explained(client, uri)
+    assert "auditedAt" not in answer["repo"]
+    assert "Its PDS was last asked" not in sentence
+    await connection.execute("update repos set audited_at = '2026-11-22T12:00:00Z'")
+    _, sentence, answer = await explained(client, uri)
+    assert answer["repo"]["auditedAt"] == "2026-11-22T12:00:00.000Z"
+    assert "Its PDS was last asked whether it has the same at 2026-11-22T12:00:00.000Z." in sentence
 
 
 async def test_a_record_that_is_tolerated(client: Client, index: IndexWriter) -> None:
