@@ -4,11 +4,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Container
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
 from typing import Final
 
 from appview.config import Config
-from appview.db import AWAY, Connection, Pool, create_pool
+from appview.db import AWAY, Pool, create_pool
 from appview.index import repos
 from appview.index.records import record_types
 from appview.index.tolerance import Judge
@@ -66,8 +65,8 @@ class Engine:
     """One shard's ingester: `async with engine(config, url) as e`, then `await e.run()`.
 
     The loops, each a task of `run`: one a upstream (`Upstream.run`), one a source of discovery (`Discovery.run`), one a
-    kind of job (`Worker.run`: fetch, drain, status, gap), the watch over the upstreams (`Watch.run`), the audit
-    (`Audit.run`), the writer (`Writer.run`) and the heartbeat (`_report`).
+    kind of job (`Worker.run`: fetch, drain, status, recheck, gap), the watch over the upstreams (`Watch.run`), the
+    audit (`Audit.run`), the writer (`Writer.run`) and the heartbeat (`_report`).
     """
 
     def __init__(
@@ -112,7 +111,7 @@ class Engine:
         self.gaps = Gaps(pool, self.writer, self.metrics, patience, self._source, self._discover_again)
         scope = Scope(Followed(self.states.tracked, self.lanes, self.effects.held), frozenset(signal), self.shard)
         self.upstreams = [
-            Upstream(stream, scope, self.lanes, self.effects, self._fresh, self.gaps.found, patience)
+            Upstream(stream, scope, self.lanes, self.effects, self.gaps.fresh, self.gaps.found, patience)
             for stream in self.streams.values()
         ]
         self.watch = Watch(self.upstreams, witness, upstreams, self.metrics, patience)
@@ -121,6 +120,7 @@ class Engine:
             "fetch": Worker(pool, "fetch", FETCHES, self.fetcher.fetch, self.metrics, leadership),
             "drain": Worker(pool, "drain", FETCHES, drainer.drain, self.metrics, leadership),
             "status": Worker(pool, "status", FETCHES, accounts.settle, self.metrics, leadership),
+            "recheck": Worker(pool, "recheck", FETCHES, accounts.settle, self.metrics, leadership),
             GAP: Worker(pool, GAP, 1, self.gaps.close, self.metrics, leadership),
         }
         self._config = config
@@ -204,29 +204,6 @@ class Engine:
     def _source(self, url: str) -> str:
         """Who is asked what an upstream does not bring."""
         return http_origin(url if self._config.discovery_url is None else self._config.discovery_url)
-
-    def _fresh(self, url: str) -> None:
-        """An upstream is followed from now on: ask what was there before."""
-        self._ask_again(self._source(url))
-        self._recheck()
-
-    def _recheck(self) -> None:
-        """What was lost of repositories that are followed already shows in the revs that their hosts name (ES-27)."""
-        self.writer.act(lambda connection, _now: repos.recheck(connection, self.shard))
-
-    def _ask_again(self, source: str) -> None:
-        """Have `source` asked for all that it has; that it is to be asked is durable before any cursor moves."""
-
-        async def forget(connection: Connection, _now: datetime) -> None:
-            await connection.execute("delete from discoveries where source = $1", source)
-
-        async def ask() -> None:
-            await self.writer.durable()
-            self._discover_again(source)
-
-        self.writer.act(forget)
-        if self._tasks is not None:
-            self._tasks.create_task(ask())
 
     def _discover_again(self, source: str) -> None:
         """`source` is to be asked again, as its rows say; one that is not in the settings any more is not."""

@@ -74,6 +74,11 @@ class Gaps:
         often = self._patience.small_gap if is_small else self._patience.large_gap
         self._writer.batch.want(KIND, url, where, delay=0.0 if self._at_once[often].allow(url) else often)
 
+    def fresh(self, url: str) -> None:
+        """`url` is followed from now on: what was there before is asked for in the same way."""
+        self._writer.batch.want(KIND, url, "followed from now on")
+        self._writer.wake()
+
     async def close(self, job: Job) -> None:
         """Want all that shows what was in a hole. May be broken off anywhere: it is then done again."""
         url, source, count = job.subject, self._source_of(job.subject), self._open[job.subject]

@@ -117,7 +117,7 @@ class Worker:
         while True:
             try:
                 async with self._pool.acquire() as connection:
-                    await tell(connection, job, *args, **named)
+                    await tell(connection, job, *args, **named, claim=self._leadership.claim)
             except AWAY as error:
                 log.warning("waiting for the database: %s", error)
                 await asyncio.sleep(POLL_SECONDS)

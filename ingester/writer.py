@@ -32,8 +32,11 @@ MAX_BYTES: Final = 4_000_000
 MAX_ROWS: Final = 20_000
 MAX_MESSAGES: Final = 2_500
 """Far fewer than the states that are kept in memory, so that none is let go before it is durable."""
-DEAD_LETTERS: Final = 10_000
-"""Kept in all; the oldest go first."""
+LETTERS: Final = 500
+"""Dead letters kept of each reason; the oldest go first."""
+OUR_LETTERS: Final = 10_000
+UNWRITABLE: Final = "unwritable"
+"""The reason of those that are no fault of who wrote them, but ours."""
 _FAILURES: Final = (*AWAY, asyncpg.PostgresError)
 
 log = logging.getLogger("plyr.writer")
@@ -208,7 +211,7 @@ class Writer:
                 if _may_pass(error):
                     raise
                 log.error("%s cannot be written: %s", change.uri[:500], error)
-                batch.bury(DeadLetter("index", None, change.did, "unwritable", f"{change.uri}: {error}", change.block))
+                batch.bury(DeadLetter("index", None, change.did, UNWRITABLE, f"{change.uri}: {error}", change.block))
 
     async def _keep(self, connection: Connection, batch: Batch, now: datetime) -> None:
         """Messages that wait, messages that waited, and messages that were refused."""
@@ -234,9 +237,24 @@ class Writer:
                 *map(list, zip(*batch.dead, strict=True)),
                 now,
             )
-            await connection.execute(
-                "delete from dead_letters where id <= (select max(id) - $1 from dead_letters)", DEAD_LETTERS
-            )
+            await self._let_old_ones_go(connection, sorted({letter.reason for letter in batch.dead}))
+
+    async def _let_old_ones_go(self, connection: Connection, reasons: list[str]) -> None:
+        """Keep the newest letters of each reason: whoever can send one kind without end drives out no other."""
+        await connection.execute(
+            """
+            delete from dead_letters using (
+                select given.reason, (
+                    select id from dead_letters as kept where kept.reason = given.reason
+                    order by id desc offset given.most limit 1
+                ) as last
+                from unnest($1::text[], $2::integer[]) as given (reason, most)
+            ) as bound
+            where dead_letters.reason = bound.reason and dead_letters.id <= bound.last
+            """,
+            reasons,
+            [OUR_LETTERS if reason == UNWRITABLE else LETTERS for reason in reasons],
+        )
 
     async def _save_cursors(self, connection: Connection, cursors: Mapping[str, int]) -> None:
         await connection.execute(

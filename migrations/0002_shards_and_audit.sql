@@ -9,3 +9,5 @@ alter table repos add column audited_at timestamptz;    -- when its PDS was last
 create index repos_by_audit on repos (audited_at nulls first, did);
 
 alter table discoveries add column again boolean not null default false;    -- another pass is to follow this one
+
+create index dead_letters_of_reason on dead_letters (reason, id);

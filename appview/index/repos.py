@@ -69,17 +69,13 @@ async def resume(connection: Connection, shard: tuple[int, int]) -> None:
 
 
 async def recheck(
-    connection: Connection,
-    shard: tuple[int, int],
-    host: str | None = None,
-    *,
-    after: str = "",
-    limit: int | None = None,
+    connection: Connection, shard: tuple[int, int], host: str | None = None, *, after: str = "", limit: int
 ) -> str | None:
-    """Have the PDS of every repository of `shard` asked where it stands: one that is ahead of what is here is fetched.
+    """Have the PDSes of `limit` repositories of `shard` behind the DID `after` asked where they stand; what is ahead of
+    us is fetched. With `host`, an origin, only of those whose PDS that is, or is not known.
 
-    With `host`, an origin, only of those whose PDS that is, or is not known. With `limit`, of so many behind the DID
-    `after`; returns the last of them, None where there are no more.
+    Returns the last of them, None where there are no more. It is a kind of job of its own, so that what an event says
+    of an account need not wait for a million of these.
     """
     end: str | None = await connection.fetchval(
         """
@@ -89,8 +85,8 @@ async def recheck(
                 and ($3::text is null or actors.pds = $3 or actors.pds is null)
             order by did limit $5::bigint
         ), wanted as (
-            insert into jobs (kind, subject, note) select 'status', did, 'recheck' from chosen order by did
-            on conflict (kind, subject) do update set wanted = jobs.wanted + 1
+            insert into jobs (kind, subject, note) select 'recheck', did, 'recheck' from chosen order by did
+            on conflict (kind, subject) do update set wanted = jobs.wanted + jobs.leased::int
         )
         select case when count(*) = $5 then max(did) end from chosen
         """,

@@ -163,27 +163,36 @@ async def hurry(connection: Connection, kind: str, subject: str) -> None:
     )
 
 
-async def done(connection: Connection, job: Job) -> bool:
+async def done(connection: Connection, job: Job, *, claim: Claim | None = None) -> bool:
     """The job is done: its row goes and True is returned; or it was wanted again meanwhile, and is due at once.
 
-    One of `HEARSAY` that is wanted without end is done now and then.
+    One of `HEARSAY` that is wanted without end is done now and then. Here as in `failed` and `postpone`, what one says
+    that is not in its `claim` any more is not heard.
     """
     gone = await connection.execute(
-        "delete from jobs where kind = $1 and subject = $2 and wanted = $3", job.kind, job.subject, job.wanted
+        f"""
+        delete from jobs where kind = $1 and subject = $2 and wanted = $3
+            and {_MAY.format(number="$4", total="$5", epoch="$6")}
+        """,  # noqa: S608 - our own words
+        job.kind,
+        job.subject,
+        job.wanted,
+        *(claim or _ANYBODY),
     )
     if gone == "DELETE 1":
         return True
     await connection.execute(
-        """
+        f"""
         with again as (
             update jobs set leased = false, attempts = 0, error = null,
                 due_at = case when wanted > $5 and kind = any($6::text[]) then now() + make_interval(secs => $7)
                     else now() end
             where kind = $1 and subject = $2 and attempts = $3
+                and {_MAY.format(number="$8", total="$9", epoch="$10")}
             returning 1
         )
         select pg_notify($4, $1) from again
-        """,
+        """,  # noqa: S608 - our own words
         job.kind,
         job.subject,
         job.attempts,
@@ -191,42 +200,45 @@ async def done(connection: Connection, job: Job) -> bool:
         PATIENCE + 1,
         HEARSAY,
         PAUSE,
+        *(claim or _ANYBODY),
     )
     return False
 
 
-async def failed(connection: Connection, job: Job, error: str, *, retry_in: float) -> None:
+async def failed(connection: Connection, job: Job, error: str, *, retry_in: float, claim: Claim | None = None) -> None:
     """The job could not be done for the reason `error`; it is due again in `retry_in` seconds.
 
     Does nothing when the lease ran out and the job was taken by another, or was done meanwhile.
     """
     await connection.execute(
-        """
+        f"""
         update jobs set due_at = now() + make_interval(secs => $4), leased = false, error = $5
-        where kind = $1 and subject = $2 and attempts = $3
-        """,
+        where kind = $1 and subject = $2 and attempts = $3 and {_MAY.format(number="$6", total="$7", epoch="$8")}
+        """,  # noqa: S608 - our own words
         job.kind,
         job.subject,
         job.attempts,
         retry_in,
         error.replace("\0", "")[:MAX_ERROR],
+        *(claim or _ANYBODY),
     )
 
 
-async def postpone(connection: Connection, job: Job, *, due_in: float) -> None:
+async def postpone(connection: Connection, job: Job, *, due_in: float, claim: Claim | None = None) -> None:
     """The job was taken and not begun: it is due again in `due_in` seconds, and nothing has failed.
 
     Does nothing when the lease ran out and the job was taken by another, or was done meanwhile.
     """
     await connection.execute(
-        """
+        f"""
         update jobs set due_at = now() + make_interval(secs => $4), leased = false, attempts = attempts - 1
-        where kind = $1 and subject = $2 and attempts = $3
-        """,
+        where kind = $1 and subject = $2 and attempts = $3 and {_MAY.format(number="$5", total="$6", epoch="$7")}
+        """,  # noqa: S608 - our own words
         job.kind,
         job.subject,
         job.attempts,
         due_in,
+        *(claim or _ANYBODY),
     )
 
 

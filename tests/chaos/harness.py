@@ -16,7 +16,7 @@ from tests.network import records
 from tests.system.life import Life
 from tests.system.oracle import audit
 from tests.system.relay import Relay
-from tests.system.settled import is_discovered, is_settled, left_to_do
+from tests.system.settled import KINDS, is_discovered, is_settled, left_to_do
 from tests.system.stream import Stream  # noqa: TC001 - a field's annotation
 from tests.system.synthetic import Account, Directory, Pds
 from tests.system.world import System, running
@@ -172,7 +172,7 @@ class World:
         finally:
             await connection.close()
 
-    async def settle(self, kinds: tuple[str, ...] = ("fetch", "drain", "status")) -> None:
+    async def settle(self, kinds: tuple[str, ...] = KINDS) -> None:
         """Wait until all that was sent is in the index, and no job of these `kinds` is left."""
         self.beat()
         await self.system.until(self._is_relayed, "the relay has what the PDSes have sent")

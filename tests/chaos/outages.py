@@ -18,6 +18,7 @@ from tests.chaos.faulty import Stingy
 from tests.chaos.harness import Arena, Backend, Toll, World, made_up
 from tests.chaos.registry import scenario
 from tests.system.relay import Relay
+from tests.system.settled import KINDS
 from tests.system.stage import short_folder
 from tests.system.world import Client
 
@@ -31,7 +32,7 @@ QUESTIONS = {
 }
 FLUSHES = 200
 """How often Redis is flushed at most, until there was something in it."""
-EVERY_KIND = ("fetch", "drain", "status", "identity")
+EVERY_KIND = (*KINDS, "identity")
 
 Step = Callable[[], Awaitable[None]]
 

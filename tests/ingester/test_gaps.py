@@ -201,9 +201,9 @@ async def test_of_a_pds_only_its_own_repositories_are_asked_about(connection: Co
         "insert into repos (did, status, reason, status_at) select did, 'synchronized', 'x', now() from actors"
     )
 
-    async def asked(host: str | None, **page: object) -> tuple[str | None, list[str]]:
+    async def asked(host: str | None, *, after: str = "", limit: int = 99) -> tuple[str | None, list[str]]:
         await connection.execute("delete from jobs")
-        end = await repos.recheck(connection, (0, 1), host, **page)  # type: ignore[arg-type]
+        end = await repos.recheck(connection, (0, 1), host, after=after, limit=limit)
         return end, [row["subject"] for row in await connection.fetch("select subject from jobs order by subject")]
 
     assert await asked(None) == (None, ["a", "b", "c", "d"])

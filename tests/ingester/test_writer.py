@@ -17,7 +17,7 @@ from ingester.leader import Fenced, leaders
 from ingester.metrics import Metrics
 from ingester.shard import Shard
 from ingester.stream import Stream
-from ingester.writer import Writer
+from ingester.writer import LETTERS, UNWRITABLE, Writer
 from tests.ingester.world import SECONDS, track
 from tests.writer.cbor import cid_of, encode
 
@@ -210,3 +210,24 @@ async def test_status_is_written_beside_everything_else(database_url: str, conne
     assert row is not None
     assert (row["status"], row["metrics"]) == ({"version": 1}, "plyr_batches_total 1\n")
     assert (datetime.now(UTC) - row["status_at"]).total_seconds() < SECONDS
+
+
+async def test_a_flood_of_one_kind_of_letters_drives_out_no_other(database_url: str, connection: Connection) -> None:
+    def letter(reason: str, number: int) -> DeadLetter:
+        return DeadLetter("wss://relay.test", number, DID, reason, "", b"frame")
+
+    async with writing(database_url) as writer:
+        for reason in ("bad_mst_node", UNWRITABLE):
+            writer.batch.bury(letter(reason, 1))
+        await writer.durable()
+        for start in range(0, LETTERS + 50, 100):
+            for number in range(start, start + 100):
+                writer.batch.bury(letter("bad_signature", number))
+                writer.batch.bury(letter(UNWRITABLE, number))
+            await writer.durable()
+    rows = await connection.fetch("select reason, count(*), max(seq) from dead_letters group by reason order by reason")
+    assert [tuple(row) for row in rows] == [
+        ("bad_mst_node", 1, 1),
+        ("bad_signature", LETTERS, LETTERS + 99),
+        (UNWRITABLE, LETTERS + 101, LETTERS + 99),
+    ]

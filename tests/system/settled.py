@@ -6,20 +6,23 @@ import asyncpg
 
 from appview.db import Connection
 
+KINDS = ("fetch", "drain", "status", "recheck", "gap")
+
 _LEFT_TO_DO = """
     select 'frames kept of ' || did from held_frames where did not in (select did from actors where not visible)
     union all select kind || ' of ' || subject || coalesce(': ' || error, '') from jobs where kind = any($1)
+        and (kind <> 'gap' or due_at < now() + interval '1 minute')
     union all select did || ' is ' || repos.status from repos join actors using (did)
         where repos.status <> 'synchronized' and visible
 """
 
 
-async def left_to_do(connection: Connection, kinds: tuple[str, ...] = ("fetch", "drain", "status")) -> list[str]:
+async def left_to_do(connection: Connection, kinds: tuple[str, ...] = KINDS) -> list[str]:
     """What still waits, a line each: messages, jobs of these `kinds`, repositories that are not whole yet."""
     return [line for (line,) in await connection.fetch(_LEFT_TO_DO, kinds)]
 
 
-async def is_settled(url: str, heads: Mapping[str, int], kinds: tuple[str, ...] = ("fetch", "drain", "status")) -> bool:
+async def is_settled(url: str, heads: Mapping[str, int], kinds: tuple[str, ...] = KINDS) -> bool:
     """Whether every shard of the index at `url` has everything up to these seqs, by upstream, and nothing waits."""
     connection = await asyncpg.connect(url)
     try:

@@ -189,6 +189,11 @@ async def test_who_led_before_takes_nothing_and_gives_nothing_back(connection: C
     ]
     await release(connection, ["fetch"], but=[taken.subject], claim=present)
     assert len(await take(connection, "fetch", 10, claim=present)) == 1
+    await failed(connection, taken, "too late", retry_in=0, claim=former)
+    await postpone(connection, taken, due_in=0, claim=former)
+    assert not await done(connection, taken, claim=former)
+    assert await connection.fetchval("select count(*) from jobs where leased and error is null") == 2
+    assert await done(connection, taken, claim=present)
 
 
 async def test_each_shard_takes_its_own(connection: Connection) -> None:
