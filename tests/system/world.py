@@ -57,9 +57,9 @@ class Child:
             )
 
     def kill(self) -> None:
-        """`kill -9`, with no chance to say a word."""
+        """`kill -9`, with no chance to say a word; whatever it has started goes with it."""
         process, self._process = self._running(), None
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def freeze(self) -> None:
