@@ -5,7 +5,7 @@ Claims carry no order: each makes us ask, and what is asked is how things stand 
 
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from appview.db import Connection, Pool
 from appview.index import actors, repos
@@ -17,6 +17,7 @@ from ingester.budget import HostClient
 from ingester.effects import DELETED, REFUSED, Effects, claimed_status
 from ingester.hosts import Busy, HostError, NoRepo, NotServed, RepoStatus, get_latest_commit, get_repo_status
 from ingester.lanes import Lanes
+from ingester.promises import Promises
 from ingester.states import Signers
 from ingester.sync import RepoState
 
@@ -32,6 +33,13 @@ _RESOLVED_ANEW: Final = frozenset({MOVED, GIVEN_UP})
 log = logging.getLogger("plyr.account")
 
 
+class Lack(NamedTuple):
+    """The rev at which we stand, and the newer one that the PDS names; None where it names none."""
+
+    ours: str
+    theirs: str | None
+
+
 class Accounts:
     """Settles the status of accounts."""
 
@@ -43,6 +51,7 @@ class Accounts:
         signers: Signers,
         lanes: Lanes,
         effects: Effects,
+        promises: Promises,
     ) -> None:
         self._pool = pool
         self._http = http
@@ -52,6 +61,7 @@ class Accounts:
         self._effects = effects
         self._writer = effects.writer
         self._states = effects.states
+        self._promises = promises
 
     async def settle(self, job: Job) -> None:
         """Ask the PDS of the job's DID and act on what it says. Raises HostError, IdentityError.
@@ -93,8 +103,9 @@ class Accounts:
         except NoRepo as error:
             return RepoStatus(active=False, status=error.status, rev=None)
 
-    async def _lacking(self, pds: str, did: str, said: RepoStatus) -> str | None:
-        """The rev at which we stand where the PDS has more, though our repository seems whole; None where it has not.
+    async def _lacking(self, pds: str, did: str, said: RepoStatus) -> Lack | None:
+        """What is lacking where the PDS has more, though our repository seems whole; None where it has not, or where it
+        was fetched for more than it was given.
 
         A newer rev alone does not say so: the PDS that an account has moved to names one until the first write there,
         while the commit is still the one that we hold (tests: migration).
@@ -111,8 +122,14 @@ class Accounts:
             raise
         except HostError as error:
             log.info("%s does not name the head of %s: %s", pds, did, error)
-            return chain.rev if said.rev is not None or not was_active else None
-        return chain.rev if head.rev > chain.rev and head.cid != chain.commit_cid else None
+            if said.rev is None:
+                return None if was_active else Lack(chain.rev, None)
+            rev = said.rev
+        else:
+            if head.rev <= chain.rev or head.cid == chain.commit_cid:
+                return None
+            rev = head.rev
+        return None if self._promises.is_empty(chain, rev) else Lack(chain.rev, rev)
 
     async def _give_up(self, job: Job, error: Gone) -> None:
         """The DID is a tombstone: the account is deleted, and no PDS is left to confirm it.
@@ -146,7 +163,7 @@ class Accounts:
             self._states.forget(did)
             log.info("%s is hidden: it is said to be %s, and nobody can be asked", did, claimed)
 
-    async def _set(self, job: Job, said: RepoStatus, *, lacking: str | None, is_purged: bool) -> None:
+    async def _set(self, job: Job, said: RepoStatus, *, lacking: Lack | None, is_purged: bool) -> None:
         """Have the index say so, and see to what follows. A step of its lane."""
         did = job.subject
         state = await self._states.get(did)
@@ -163,6 +180,8 @@ class Accounts:
         if said.active and not was_active:
             batch.want("identity", did, "reactivated")
         if said.active and _is_behind(state, lacking):
+            if lacking is not None and lacking.theirs is not None:
+                self._promises.made(did, lacking.theirs)
             batch.want("fetch", did, "host_is_ahead" if was_active else "reactivated")
         await self._writer.durable()
         self._states.forget(did)
@@ -198,12 +217,12 @@ class Accounts:
         self._effects.forget(did)
 
 
-def _is_behind(state: RepoState | None, lacking: str | None) -> bool:
+def _is_behind(state: RepoState | None, lacking: Lack | None) -> bool:
     """Whether an active account's repository is to be fetched. Where it was active before and is not whole, it is
     wanted already.
     """
     if state is None:
         return False
     if state.status == "synchronized" and state.rev is not None:
-        return lacking is not None and lacking == state.rev
+        return lacking is not None and lacking.ours == state.rev
     return not state.active

@@ -6,7 +6,6 @@ counted, logged, and settled by a job, as everything else of its kind is; a fetc
 
 import asyncio
 import logging
-from collections.abc import Sized
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
@@ -19,11 +18,11 @@ from appview.net.errors import Gone, IdentityError
 from appview.net.identity import IdentityResolver
 from ingester.account import DOCUMENT_SECONDS
 from ingester.budget import HostClient, origin
+from ingester.effects import Effects
 from ingester.fetch import AUDIT
 from ingester.hosts import HostError, LatestCommit, NoRepo, NotServed, get_latest_commit, get_repo_status
-from ingester.metrics import Metrics
+from ingester.promises import Promises
 from ingester.shard import Shard
-from ingester.writer import Writer
 from lexicons.cid import CID
 
 DAY: Final = 86_400.0
@@ -82,20 +81,20 @@ class Audit:
         pool: Pool,
         http: HostClient,
         identities: IdentityResolver,
-        writer: Writer,
-        metrics: Metrics,
+        effects: Effects,
         shard: Shard,
-        tracked: Sized,
+        promises: Promises,
         *,
         around: float = DAY,
     ) -> None:
         self._pool = pool
         self._http = http
         self._identities = identities
-        self._writer = writer
-        self._metrics = metrics
+        self._writer = effects.writer
+        self._metrics = effects.metrics
+        self._tracked = effects.states.tracked
         self._shard = shard
-        self._tracked = tracked
+        self._promises = promises
         self._around = around
         self._grace = min(GRACE_SECONDS, around / 10)
         self._clock = asyncio.get_running_loop().time
@@ -185,6 +184,8 @@ class Audit:
         outcome = _compare(chain, said, active=active)
         if outcome == "behind" and before is not None and before.outcome == "behind" and _has_followed(chain, before):
             outcome = "equal"
+        if outcome == "behind" and said.head is not None and self._promises.is_empty(chain, said.head.rev):
+            return Look("unreachable", chain, said)  # it names what it does not give
         kind = "status" if outcome in _BY_STATUS else "fetch"
         return Look("settling" if outcome not in _AS_IT_SHOULD and is_wanted[kind] else outcome, chain, said)
 
@@ -241,6 +242,8 @@ class Audit:
         if outcome not in _AS_IT_SHOULD:
             self._metrics.drift[outcome] += 1
             log.warning("%s: %s; here at %s, %s; its PDS says %s", did, outcome, chain.rev, chain.status, said)
+        if outcome == "behind" and said is not None and said.head is not None:
+            self._promises.made(did, said.head.rev)
         if outcome in _BY_FETCH or not is_whole:
             batch.want("fetch", did, AUDIT)
         elif outcome == "unfetched":

@@ -17,13 +17,17 @@ from appview.net.errors import BadStatus, NetError
 from appview.net.http import Answer, HttpClient, Stream
 
 AT_ONCE: Final = 3
-"""Requests to one host under way: half of the fetches that there are at a time."""
+"""Requests to one host under way: an eighth of the fetches that there are at a time."""
 HOSTS: Final = 10_000
 """Hosts remembered; the longest unused go first, and are then as if they had never been asked."""
 BURST: Final = 2.0
 """Seconds' worth of tokens that a bucket holds."""
 PAUSE_SECONDS: Final = 10.0
 """After a 429 that does not say for how long."""
+SLOW_SECONDS: Final = 3.0
+"""A request that fails after more than this has cost a place for nothing."""
+LONGEST_SLOW_SECONDS: Final = 300.0
+"""The longest pause of a host that lets its requests fail slowly."""
 LONGEST_SECONDS: Final = 3_600.0
 """The longest that a host's limits are taken to last; a Retry-After may name more, up to a day."""
 _UNIX_TIME: Final = 1_000_000_000
@@ -46,7 +50,7 @@ class Exhausted(NetError):
 class _Bucket:
     """The tokens of a host at `at`; times are those of the budget's clock."""
 
-    __slots__ = ("at", "closed_until", "pace", "pace_until", "promised", "tokens")
+    __slots__ = ("at", "closed_until", "pace", "pace_until", "promised", "slow", "tokens")
 
     def __init__(self, tokens: float, now: float) -> None:
         self.tokens = tokens
@@ -57,6 +61,8 @@ class _Bucket:
         self.pace_until = now
         self.promised = now
         """When the last token comes that somebody was told to wait for."""
+        self.slow = 0
+        """How often it let requests fail slowly, less how often it gave an answer since."""
 
     def close(self, until: float) -> None:
         """Nothing is to be had until then, and then one token at first."""
@@ -83,6 +89,11 @@ class Budget:
 
     def __len__(self) -> int:
         return len(self._buckets)
+
+    @property
+    def now(self) -> float:
+        """The time by the budget's clock."""
+        return self._clock()
 
     def has_room(self, host: str) -> bool:
         """Whether `host` may be asked at once."""
@@ -115,6 +126,20 @@ class Budget:
         self._under_way[host] -= 1
         if not self._under_way[host]:
             del self._under_way[host]
+
+    def answered(self, host: str) -> None:
+        """`host` gave a whole answer."""
+        bucket = self._filled(host)
+        bucket.slow = max(0, bucket.slow - 1)
+
+    def failed(self, host: str, seconds: float) -> None:
+        """A request failed after `seconds`. Where these are many, the host has a pause that is as long, doubled each
+        time: for half of the time at most it has places that others wait for, and then for less and less of it.
+        """
+        bucket, now = self._filled(host), self._clock()
+        if seconds > SLOW_SECONDS and now >= bucket.closed_until:
+            bucket.close(now + min(seconds * 2.0 ** min(bucket.slow, 10), LONGEST_SLOW_SECONDS))
+            bucket.slow += 1
 
     def heard(self, host: str, headers: Mapping[str, str]) -> None:
         """Heed what an answer says of the host's limits: what is left of its window, or else what a window has."""
@@ -193,9 +218,9 @@ class HostClient:
         """The same, for who has nothing else to do than to wait."""
         return HostClient(self._http, self.budget, patient=True)
 
-    async def get(self, url: str, *, max_bytes: int, redirects: int, accept: str) -> Answer:
-        """As that of HttpClient."""
-        async with self.stream(url, max_bytes=max_bytes, redirects=redirects, accept=accept, total=15.0) as stream:
+    async def get(self, url: str, *, max_bytes: int, accept: str) -> Answer:
+        """As that of HttpClient, without redirects: no method that answers at once has any."""
+        async with self.stream(url, max_bytes=max_bytes, redirects=0, accept=accept, total=15.0) as stream:
             body = b"".join([chunk async for chunk in stream])
             return Answer(stream.url, stream.status, stream.headers, body)
 
@@ -203,18 +228,26 @@ class HostClient:
     async def stream(
         self, url: str, *, max_bytes: int, redirects: int, accept: str, total: float = 300.0
     ) -> AsyncIterator[Stream]:
-        """As that of HttpClient; under way to its host until the block ends."""
+        """As that of HttpClient; under way to its host until the block ends.
+
+        A redirect to another host is not followed: that one would be asked at the expense of this one's budget.
+        """
         host = origin(url)
         await self._take(host)
+        began = self.budget.now
         try:
             async with self._http.stream(
-                url, max_bytes=max_bytes, redirects=redirects, accept=accept, total=total
+                url, max_bytes=max_bytes, redirects=redirects, accept=accept, total=total, elsewhere=False
             ) as stream:
                 self.budget.heard(host, stream.headers)
                 yield stream
-        except BadStatus as error:
-            self.budget.refused(host, error)
+        except NetError as error:
+            if isinstance(error, BadStatus):
+                self.budget.refused(host, error)
+            self.budget.failed(host, self.budget.now - began)
             raise
+        else:
+            self.budget.answered(host)
         finally:
             self.budget.leave(host)
 

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from appview.index.repos import Chain
@@ -24,6 +25,8 @@ from lexicons.formats import tid_time_us
 
 LARGE_BYTES: Final = 32_000_000
 """An export beyond this is taken in by itself: with all its blocks as small as can be, its index takes megabytes."""
+AT_ONCE: Final = 6
+"""Exports taken in at a time, by index, proof and comparison; any number may be on their way to us."""
 UNSERVED_SECONDS: Final = 3_600.0
 """For how long an upstream is not asked that does not give out repositories."""
 FAILED_SECONDS: Final = 60.0
@@ -43,7 +46,9 @@ class Source(NamedTuple):
 
 
 class Copies:
-    """Repositories as hosts give them out; `upstreams` by origin, in the order in which they are asked."""
+    """Repositories as hosts give them out; `upstreams` by origin, in the order in which they are asked. What they
+    give is kept in `folder` while it is taken in.
+    """
 
     def __init__(
         self,
@@ -52,6 +57,7 @@ class Copies:
         identities: IdentityResolver,
         collections: Collection[str],
         metrics: Metrics,
+        folder: Path | None = None,
     ) -> None:
         self.bytes = 0
         """Fetched since the start."""
@@ -62,7 +68,9 @@ class Copies:
         self._metrics = metrics
         self._asked_again_at: dict[str, float] = {}
         """When an upstream is asked again, by the event loop's clock."""
-        self._room = asyncio.Lock()
+        self._folder = folder
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room_for_large = asyncio.Lock()
 
     def sources(self, pds: str, *, pds_alone: bool) -> list[Source]:
         """Who is asked for a repository of `pds`, one after the other: those upstreams first that may be asked at once.
@@ -95,13 +103,13 @@ class Copies:
 
         Raises HostError, RepoError.
         """
-        redirects = 3 if source.is_pds else 0  # a relay sends us on to the PDS, which we know
         async with AsyncExitStack() as stack:
             file = await stack.enter_async_context(
-                get_repo(source.http, source.host, before.did, redirects=redirects, on_bytes=self._count)
+                get_repo(source.http, source.host, before.did, folder=self._folder, on_bytes=self._count)
             )
             if file.tell() > LARGE_BYTES:
-                await stack.enter_async_context(self._room)
+                await stack.enter_async_context(self._room_for_large)
+            await stack.enter_async_context(self._room)
             export = stack.enter_context(opened(file))
             await export.index()
             await self._check(export, source, document, before)

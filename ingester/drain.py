@@ -8,7 +8,7 @@ from appview.jobs.rows import Job
 from ingester.batch import DeadLetter
 from ingester.effects import MAX_DEAD_FRAME, Effects, Item
 from ingester.events import CommitEvent, EventError, SyncEvent, parse_event
-from ingester.hosts import HostError
+from ingester.hosts import Busy, HostError
 from ingester.lanes import Lanes
 from ingester.states import Signers
 from ingester.sync import Hold
@@ -16,6 +16,10 @@ from lexicons.frames import FrameError, decode_frame
 
 AT_ONCE: Final = 20
 """Kept messages read at once; each may have five megabytes."""
+STRANGERS_AT_ONCE: Final = 3
+"""Drains of repositories that are not tracked, fewer than there are in all: each may wait for a slow host."""
+STRANGERS_WAIT: Final = 5.0
+"""Seconds until another of them is tried."""
 
 
 class Drainer:
@@ -28,16 +32,28 @@ class Drainer:
         self._effects = effects
         self._writer = effects.writer
         self._states = effects.states
+        self._strangers = 0
+        """Drains of repositories that are not tracked."""
 
     async def drain(self, job: Job) -> None:
         """Judge what was kept of the job's DID. Raises HostError where something still cannot be."""
         did = job.subject
-        await self._lanes.run(did, lambda: self._drain(did))
+        is_stranger = did not in self._states.tracked
+        if is_stranger and self._strangers >= STRANGERS_AT_ONCE and not self._is_given_up(did):
+            raise Busy("others that nothing is known of are being looked up", STRANGERS_WAIT)
+        self._strangers += is_stranger
+        try:
+            await self._lanes.run(did, lambda: self._drain(did))
+        finally:
+            self._strangers -= is_stranger
         self._writer.batch.finish(job)
         self._writer.wake()
 
     async def _drain(self, did: str) -> None:
         """A step of the lane of `did`."""
+        if self._is_given_up(did):
+            self._effects.drop(did, await self._states.get(did), "identity_unresolved")
+            return
         if not self._effects.held[did]:
             await self._count(did)
         if await self._is_fetched(did):
@@ -46,6 +62,11 @@ class Drainer:
         self._signers.purge(did)
         if not await self._judge(did) and not await self._is_fetched(did):
             raise HostError(f"the identity of {did} cannot be had yet", temporary=True)
+
+    def _is_given_up(self, did: str) -> bool:
+        """Whether a stranger's own host has not said for long who that is; if it ever does, discovery finds out."""
+        is_stranger = did not in self._states.tracked and did.startswith("did:web:")
+        return is_stranger and self._effects.room.is_overdue(did)
 
     async def _count(self, did: str) -> None:
         """Learn of messages that are kept though nobody here kept them: a command put them there."""
@@ -71,7 +92,7 @@ class Drainer:
                     "select id, frame from held_frames where did = $1 order by id limit $2", did, AT_ONCE
                 )
             if not rows:
-                self._effects.let_go(did)
+                self._effects.room.let_go(did)
                 return True
             for row in rows:
                 if not await self._judge_one(did, row["frame"]):

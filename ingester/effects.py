@@ -1,8 +1,7 @@
 """What follows from a decision, put into the batch: records, the chain's new state, jobs, messages kept aside."""
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -17,18 +16,13 @@ from ingester.batch import DeadLetter
 from ingester.events import AccountEvent, CommitEvent, Event, IdentityEvent, SyncEvent
 from ingester.judged import Judged
 from ingester.metrics import Metrics
+from ingester.room import STRANGERS, Room
 from ingester.states import States
 from ingester.stream import Stream
 from ingester.sync import Apply, Decision, Head, Hold, Invalid, Record, RepoState, Resync, Skip
 from ingester.witness import Witness
 from ingester.writer import Writer
 
-MAX_HELD: Final = 1_000
-"""Messages kept of one repository while it is fetched; with more, it is fetched again when that is done."""
-MAX_HELD_BYTES: Final = 32_000_000
-MAX_HELD_BYTES_OF_ALL: Final = 1_000_000_000
-MAX_HELD_DIDS: Final = 100_000
-"""Repositories of which messages are kept: who invents more of them while the directory is away fills no memory."""
 MAX_REPEATED_BYTES: Final = 65_536
 MAX_REPEATED_ROWS: Final = 100
 """A block beyond this is taken under one key of a commit, or of an export, and not under two hundred."""
@@ -84,23 +78,23 @@ class Effects:
         judge: Judge,
         metrics: Metrics,
         witness: Witness,
+        pds_of: Callable[[str], str | None],
     ) -> None:
-        self.held: Counter[str] = Counter()
+        """`pds_of`: the origin of an account's PDS, as far as it is in memory."""
+        self.room = Room(time.monotonic)
+        self.held = self.room.held
         """How many messages are kept, by DID; while there are any, those that follow are kept behind them."""
-        self.held_bytes: Counter[str] = Counter()
         self.writer = writer
         self.states = states
         self.types = types
         self.metrics = metrics
         self._judge = judge
         self._witness = witness
-        self._held_bytes_of_all = 0
+        self._pds_of = pds_of
         self._looked_up: dict[str, None] = {}
         self._prompts = RateLimit(3, ASK_SECONDS, clock=time.monotonic)
         self._prompts_of_window = RateLimit(30, ASK_WINDOW, clock=time.monotonic)
         self._audits = RateLimit(1, AUDIT_SECONDS, clock=time.monotonic)
-        # What comes before the job is due is answered by it too.
-        self._unchecked = RateLimit(1, UNCHECKED_SECONDS, clock=time.monotonic)
 
     def record(self, item: Item, state: RepoState | None, decision: Decision) -> None:
         """All that follows from `decision` on `item`, of whose repository `state` was held."""
@@ -120,8 +114,9 @@ class Effects:
                 self._bury(item, decision.reason, decision.detail)
                 if decision.is_signed and state is not None:
                     self._audit(event.did)
-                elif decision.reason == UNCHECKED and state is not None and self._unchecked.allow(event.did):
+                elif decision.reason == UNCHECKED and state is not None:
                     # Forgers can use up how often a key is asked for: it may be true all the same, and missing here.
+                    # Each time: what was wanted before may have been done before this one came.
                     self.writer.batch.want("status", event.did, delay=UNCHECKED_SECONDS)
             case Skip("account_inactive"):
                 # Its host may have said meanwhile that it is back, or we may have been told wrong.
@@ -133,30 +128,31 @@ class Effects:
     def hold(self, item: Item, reason: str) -> None:
         """Keep a message until it can be judged."""
         did, size = item.event.did, len(item.message)
-        is_too_much = self.held[did] >= MAX_HELD or self.held_bytes[did] + size > MAX_HELD_BYTES
-        is_one_too_many = not self.held[did] and len(self.held) >= MAX_HELD_DIDS
-        if is_too_much or is_one_too_many or self._held_bytes_of_all + size > MAX_HELD_BYTES_OF_ALL:
+        has_room = self.room.has_some(did, size, self._place(did))
+        if not has_room and not self.held[did] and self._is_stranger(did):
+            # What strangers are there is asked now and then (discovery): no job is wanted for whoever invents them.
+            self._bury(item, "no_room", "too much is kept already of repositories that nothing is known of")
+        elif not has_room or not self.room.takes(did, size):
             self._overflow(did)
-            return
-        self.keep(did, 1, size)
-        self.writer.batch.hold(did, item.message, reason)
-        if reason == "identity_unresolved":
-            self.writer.batch.want("drain", did, reason)
+        else:
+            self.keep(did, 1, size)
+            self.writer.batch.hold(did, item.message, reason)
+            if reason == "identity_unresolved":
+                self.writer.batch.want("drain", did, reason)
 
     def keep(self, did: str, count: int, size: int) -> None:
         """So many messages of `did`, of `size` bytes together, are kept."""
-        self.held[did] += count
-        self.held_bytes[did] += size
-        self._held_bytes_of_all += size
+        self.room.keep(did, count, size, self._place(did))
 
-    def let_go(self, did: str) -> None:
-        """Nothing is kept of `did` any more."""
-        self.held.pop(did, None)
-        self._held_bytes_of_all -= self.held_bytes.pop(did, 0)
+    def _place(self, did: str) -> str:
+        return self._pds_of(did) or (STRANGERS if self._is_stranger(did) else "")
+
+    def _is_stranger(self, did: str) -> bool:
+        return did not in self.states.tracked
 
     def forget(self, did: str) -> None:
         """Nothing is known of `did` any more."""
-        self.let_go(did)
+        self.room.let_go(did)
         self._looked_up.pop(did, None)
 
     def keep_behind(self, item: Item) -> None:
@@ -234,7 +230,7 @@ class Effects:
 
         if self.held[did]:
             self.writer.act(let_go)
-            self.let_go(did)
+            self.room.let_go(did)
 
     def track(self, did: str, reason: str) -> None:
         """Follow the repository of `did`, which has no chain yet, from now on."""

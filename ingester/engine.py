@@ -28,6 +28,7 @@ from ingester.lanes import Lanes
 from ingester.metrics import Metrics
 from ingester.network import Network, network
 from ingester.patience import PATIENCE, Patience
+from ingester.promises import Promises
 from ingester.scope import Scope
 from ingester.shard import Shard
 from ingester.states import Signers, States
@@ -39,7 +40,9 @@ from ingester.work import Worker
 from ingester.writer import Writer
 
 POOL: Final = 12
-FETCHES: Final = 6
+AT_HOSTS: Final = 24
+"""Jobs of a kind that wait for hosts at a time: so many that some slow hosts, a few jobs each, leave places free."""
+DRAINS: Final = 6
 STATUS_SECONDS: Final = 1.0
 _JOB_COUNT_SECONDS: Final = 15.0
 
@@ -89,25 +92,17 @@ class Engine:
         self.writer = Writer(database_url, self.shard, types, self.streams, self.metrics)
         clock = asyncio.get_running_loop().time
         witness = Witness(config.relay_urls, self.signers.pds_of, self.metrics.missed, clock)
-        self.effects = Effects(self.writer, self.states, types, judge, self.metrics, witness)
+        self.effects = Effects(self.writer, self.states, types, judge, self.metrics, witness, self.signers.pds_of)
         self.lanes = Lanes(self.effects, self.writer, self.states, self.signers, self._fail)
         upstreams = {origin: named[origin] for origin in map(http_origin, config.relay_urls)}
-        copies = Copies(http, upstreams, identities, types, self.metrics)
+        copies = Copies(http, upstreams, identities, types, self.metrics, config.data_dir)
         drainer = Drainer(pool, self.signers, self.lanes, self.effects)
         self.fetcher = Fetcher(pool, copies, identities, self.lanes, self.effects)
-        accounts = Accounts(pool, http, identities, self.signers, self.lanes, self.effects)
+        promises = Promises()
+        accounts = Accounts(pool, http, identities, self.signers, self.lanes, self.effects, promises)
         sources = {source: named[source].patiently() for source in discovery_sources(config)}
         self.discovery = Discovery(pool, sources, signal)
-        self.audit = Audit(
-            pool,
-            http,
-            identities,
-            self.writer,
-            self.metrics,
-            self.shard,
-            self.states.tracked,
-            around=config.audit_seconds,
-        )
+        self.audit = Audit(pool, http, identities, self.effects, self.shard, promises, around=config.audit_seconds)
         self.gaps = Gaps(pool, self.writer, self.metrics, patience, self._source, self._discover_again)
         scope = Scope(Followed(self.states.tracked, self.lanes, self.effects.held), frozenset(signal), self.shard)
         self.upstreams = [
@@ -117,10 +112,10 @@ class Engine:
         self.watch = Watch(self.upstreams, witness, upstreams, self.metrics, patience)
         leadership = self.writer.leadership
         self.workers = {
-            "fetch": Worker(pool, "fetch", FETCHES, self.fetcher.fetch, self.metrics, leadership),
-            "drain": Worker(pool, "drain", FETCHES, drainer.drain, self.metrics, leadership),
-            "status": Worker(pool, "status", FETCHES, accounts.settle, self.metrics, leadership),
-            "recheck": Worker(pool, "recheck", FETCHES, accounts.settle, self.metrics, leadership),
+            "fetch": Worker(pool, "fetch", AT_HOSTS, self.fetcher.fetch, self.metrics, leadership),
+            "drain": Worker(pool, "drain", DRAINS, drainer.drain, self.metrics, leadership),
+            "status": Worker(pool, "status", AT_HOSTS, accounts.settle, self.metrics, leadership),
+            "recheck": Worker(pool, "recheck", AT_HOSTS, accounts.settle, self.metrics, leadership),
             GAP: Worker(pool, GAP, 1, self.gaps.close, self.metrics, leadership),
         }
         self._config = config

@@ -65,6 +65,8 @@ class Fetcher:
     async def fetch(self, job: Job) -> None:
         """Make the index equal to the repository of `job`. Raises HostError, IdentityError, RepoError, Superseded."""
         did = job.subject
+        if self._effects.room.is_overdue(did):
+            await self._lanes.run(did, lambda: self._let_go(did))
         document, pds = await self._document(did)
         # Busy, it raises before anything is kept back for the fetch's sake.
         sources = self._copies.sources(pds, pds_alone=job.note in _OF_THE_PDS)
@@ -82,6 +84,14 @@ class Fetcher:
                 else:
                     await self._make_equal(job, export, before, is_final=source.is_pds)
                     return
+
+    async def _let_go(self, did: str) -> None:
+        """What is kept of a repository that cannot be fetched for long has its room back: it is fetched whole anyway.
+
+        A step of its lane.
+        """
+        self._effects.drop(did, await self._states.get(did), "fetch_failed")
+        await self._writer.durable()
 
     async def _document(self, did: str) -> tuple[DidDocument, str]:
         """The DID document, and the PDS that it names. Raises IdentityError, HostError, Superseded."""

@@ -6,6 +6,7 @@ Every answer is bounded, and read as what a stranger says. Nobody is asked more 
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -91,28 +92,54 @@ def http_origin(upstream: str) -> str:
 
 @asynccontextmanager
 async def get_repo(
-    http: HostClient, host: str, did: str, *, redirects: int = 3, on_bytes: Callable[[int], None]
+    http: HostClient, host: str, did: str, *, folder: Path | None = None, on_bytes: Callable[[int], None]
 ) -> AsyncIterator[IO[bytes]]:
-    """The repository of `did` at `host`, as a CAR in a file without a name. Raises NoRepo, NotServed, HostError."""
-    with tempfile.TemporaryFile() as file:
+    """The repository of `did` at `host`, as a CAR in a file without a name: on the disk of `folder`, or where that
+    cannot be written to, where the system has such files. Raises NoRepo, NotServed, HostError.
+    """
+    try:
+        file = _file(folder)
+    except OSError as error:
+        raise _no_room(error) from error
+    with file:
         try:
-            url = _url(host, "com.atproto.sync.getRepo", did=did)
-            async with http.stream(
-                url, max_bytes=MAX_REPO_BYTES, redirects=redirects, accept="application/vnd.ipld.car"
-            ) as car:
-                parts, size = [], 0
-                async for chunk in car:
-                    parts.append(chunk)
-                    size += len(chunk)
-                    on_bytes(len(chunk))
-                    if size > _WRITE_BYTES:
-                        file.write(b"".join(parts))
-                        parts, size = [], 0
-                file.write(b"".join(parts))
+            await _download(http, _url(host, "com.atproto.sync.getRepo", did=did), file, on_bytes)
         except NetError as error:
             raise _host_error(host, error) from error
-        file.flush()
+        except OSError as error:
+            raise _no_room(error) from error
         yield file
+
+
+def _file(folder: Path | None) -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile(dir=folder, buffering=0)
+    except OSError:
+        return tempfile.TemporaryFile(buffering=0)
+
+
+def _no_room(error: OSError) -> HostError:
+    return HostError(f"what a host gives cannot be kept: {error}", temporary=True)
+
+
+async def _download(http: HostClient, url: str, file: IO[bytes], on_bytes: Callable[[int], None]) -> None:
+    """Raises NetError, and OSError where there is no room."""
+    parts, size = list[bytes](), 0
+
+    def write() -> None:
+        data = memoryview(b"".join(parts))
+        while data:
+            data = data[file.write(data) :]
+
+    async with http.stream(url, max_bytes=MAX_REPO_BYTES, redirects=3, accept="application/vnd.ipld.car") as car:
+        async for chunk in car:
+            parts.append(chunk)
+            size += len(chunk)
+            on_bytes(len(chunk))
+            if size > _WRITE_BYTES:
+                write()
+                parts, size = [], 0
+    write()
 
 
 async def get_repo_status(http: HostClient, host: str, did: str) -> RepoStatus:
@@ -145,7 +172,7 @@ async def is_pds(http: HostClient, host: str) -> bool:
     """
     url = _url(host, "com.atproto.server.describeServer")
     try:
-        answer = await http.get(url, max_bytes=MAX_PAGE_BYTES, redirects=0, accept="application/json")
+        answer = await http.get(url, max_bytes=MAX_PAGE_BYTES, accept="application/json")
         described = orjson.loads(answer.body)
     except NetError as error:
         if error.temporary:
@@ -186,7 +213,7 @@ def _page(host: str, answer: dict[str, Any]) -> Page:
 
 async def _ask(http: HostClient, url: str) -> dict[str, Any]:
     try:
-        answer = await http.get(url, max_bytes=MAX_PAGE_BYTES, redirects=2, accept="application/json")
+        answer = await http.get(url, max_bytes=MAX_PAGE_BYTES, accept="application/json")
         parsed = orjson.loads(answer.body)
     except NetError as error:
         raise _host_error(urlsplit(url).netloc, error) from error

@@ -22,6 +22,8 @@ MAX_WAITING: Final = 2_000
 """Messages in lanes, over all of them, beyond which no more are read from the upstreams."""
 MAX_WAITING_BYTES: Final = 24_000_000
 """They take twice that: what is in a message, and the message as it came, which may have to be kept."""
+LOOKUP_SECONDS: Final = 1.0
+"""How long a message waits in its lane for who signed it. Then it is kept: strangers' slow hosts fill no lanes."""
 
 Step = Callable[[], Awaitable[None]]
 
@@ -167,9 +169,21 @@ class Lanes:
             self._effects.keep_behind(item)
             return
         state = await self._states.get(event.did)
-        decision = await self.judge(event, state)
+        decision = await self._judge_soon(event, state)
         await self._writer.room()
         self._effects.record(item, state, decision)
+
+    async def _judge_soon(self, event: CommitEvent | SyncEvent, state: RepoState | None) -> Decision:
+        """The decision on a message; Hold where who signed it cannot be had soon."""
+        if self._signers.are_asked_for and self._signers.peek(event.did) is None:
+            decision = _decide(event, state, None)
+            if _wants_signer(decision):
+                return decision
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                return await self.judge(event, state)
+        except TimeoutError:
+            return Hold("identity_unresolved")
 
     async def judge(self, event: CommitEvent | SyncEvent, state: RepoState | None) -> Decision:
         """The decision on a message, with the key as the directory has it now."""

@@ -117,6 +117,11 @@ class Signers:
         self._formers = RateLimit(1, FORMER_SECONDS, clock=time.monotonic)
         self._formers_of_all = RateLimit(FORMERS, 60.0, clock=time.monotonic)
 
+    @property
+    def are_asked_for(self) -> bool:
+        """Whether so many are being asked for that no other should be for a message's sake."""
+        return self._identities.is_busy
+
     def peek(self, did: str) -> Signer | None:
         """The signer of `did` where it is known and not too old."""
         kept = self._kept.get(did)
@@ -159,7 +164,8 @@ class Signers:
         if not (self._formers.allow(did) and self._formers_of_all.allow("")):
             return None
         try:
-            document = await self._identities.at(did, tid_datetime(rev))
+            # A log from memory may be older than the commit, and lack the key that signed it.
+            document = await self._identities.at(did, tid_datetime(rev), max_age=0)
         except IdentityError:
             return None
         return Signer(document.signing_key)

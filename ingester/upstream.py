@@ -37,6 +37,8 @@ REPLAY_SECONDS: Final = 10.0
 """How many messages, and for how long, a server may send again before its sequence is taken to have begun anew."""
 MIN_BUSY: Final = 100
 """Messages of a connection from which it can be told how busy it is, and in which steps its server counts."""
+STEPS_SECONDS: Final = 5.0
+"""For how long, at most, so many are waited for before it is said whether there is a hole before the first."""
 BUSY_TIMES: Final = 100
 """A pause of as many times the mean one is a silence; a step of as many times the mean one is a hole."""
 MAX_SAID: Final = 200
@@ -102,6 +104,8 @@ class Upstream:
         self._frames = 0
         self._first_frame_at = 0.0
         self._began_at = self._first_seq = self.stream.last
+        self._beginning: tuple[int, int, int, float] | None = None
+        """While it is not known if there is a hole: our cursor, the first seq behind it, `_frames` then, and when."""
         self._is_checked = False
         """Whether it is known if the stream goes on where our cursor stands."""
         self._hole_at: int | None = -1
@@ -119,6 +123,7 @@ class Upstream:
             self._begin_connection()
             started, before = self._clock(), self.stream.last
             self._error = await self._follow()
+            self._judge_beginning(self.stream.last, is_over=True)
             self._measure()
             lasted = self._clock() - started >= self._patience.stable
             was_good = self.stream.last != before or (lasted and not self._replayed)
@@ -165,6 +170,7 @@ class Upstream:
 
     def look(self) -> None:
         """See how it stands; to be called each second."""
+        self._judge_beginning(self.stream.last)
         is_steady = self.state == "live" and not self._flow.is_paused and not self.is_behind
         if not is_steady:
             self.steady_since = None
@@ -243,11 +249,29 @@ class Upstream:
         if type(seq) is not int or not self.stream.is_new(seq):
             return
         self._first_seq = seq
+        if last is not None and seq - last > 1:
+            self._beginning = last, seq, self._frames, self._clock()
+            # As long as it is not known whether something is missing, the cursor stays before it.
+            self.stream.begin(last + 1)
+
+    def _judge_beginning(self, newest: int | None, *, is_over: bool = False) -> None:
+        """Say whether there is a hole before the first message, once it is known in which steps the server counts:
+        by earlier connections, or by this one up to `newest`, when it has brought some, lasts for a while, or is over.
+        """
+        if self._beginning is None or newest is None:
+            return
+        last, first, frames, since = self._beginning
+        steps, span = self._steps, self._span
+        if not steps:
+            steps, span = self._frames - frames, newest - first
+            is_known = steps >= MIN_BUSY or 0 < span <= 2 * steps or self._clock() - since > STEPS_SECONDS
+            if not (is_known or is_over):
+                return
         # One that numbers by the clock, or counts for others too, has no hole in each step.
-        is_sparse = self._span > 2 * self._steps
-        step = BUSY_TIMES * self._span / self._steps if is_sparse else 1
-        if last is not None and seq - last > step:
-            self._on_gap(self.stream.url, last, seq)
+        if first - last > (BUSY_TIMES * span / steps if span > 2 * steps else 1):
+            self._on_gap(self.stream.url, last, first)
+        self._beginning = None
+        self.stream.finish(last + 1)
 
     def _standstill(self) -> str:
         """Where we stand while the next frame cannot be read (ES-13)."""
@@ -255,13 +279,15 @@ class Upstream:
         where = "before the first message" if last is None else f"at seq {last}"
         return f"we stand {where} since {self._poison.since(last).isoformat(timespec='seconds')}"
 
-    def _take_unreadable(self, message: bytes, error: FrameError, seq: int | None = None) -> None:
+    def _take_unreadable(
+        self, message: bytes, error: FrameError, seq: int | None = None, did: str | None = None
+    ) -> None:
         """Keep aside what is no frame, and drop the connection (ES-13): raises `error`. Where the same message comes
         again at the same place, nothing that the server does will mend it: it is passed over, as a hole.
         """
         last = self.stream.last
         if not self._poison.is_known(message, last):
-            self._effects.refuse(self.stream, seq, UNKNOWN, None, "unreadable", said(str(error)), message)
+            self._effects.refuse(self.stream, seq, UNKNOWN, did, "unreadable", said(str(error)), message)
             if self._poison.is_worth_a_drop(has_moved=last != self._began_at):
                 raise error
         self._metrics.frames[UNKNOWN, "skip", "unreadable"] += 1
@@ -292,6 +318,8 @@ class Upstream:
             if not self.stream.is_new(seq):
                 self._pass_over(frame, seq, received)
                 return
+            if self._beginning is not None:
+                self._judge_beginning(seq)
             if self._replayed:
                 self._replayed, self._error = 0, None
         if not self._scope.concerns(frame):
@@ -329,12 +357,11 @@ class Upstream:
         try:
             event = parse_event(decode_frame(message))
         except FrameError as error:
-            self._take_unreadable(message, error, seq)
+            self._take_unreadable(message, error, seq, _did_of(glanced))
             return
         except EventError as error:
-            did = glanced.payload.get("repo" if glanced.t == "#commit" else "did")
-            shown = said(did) if type(did) is str else None
-            self._effects.refuse(self.stream, seq, kind_of(glanced), shown, error.reason, said(str(error)), message)
+            did = _did_of(glanced)
+            self._effects.refuse(self.stream, seq, kind_of(glanced), did, error.reason, said(str(error)), message)
             if seq is not None:
                 self.stream.pass_by(seq)
             return
@@ -360,6 +387,12 @@ class Upstream:
             # What lies between our cursor and the oldest message there is does not come any more.
             self._is_checked = True
             self._on_gap(self.stream.url, self.stream.last, None)
+
+
+def _did_of(glanced: Frame) -> str | None:
+    """Whom a message is about, so that what is kept of it can be found, and forgotten with all the rest."""
+    did = glanced.payload.get("repo" if glanced.t == "#commit" else "did")
+    return said(did) if type(did) is str else None
 
 
 def said(text: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from errno import EDQUOT, EFBIG, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EROFS
 from typing import Final
 
 from appview.db import AWAY, Pool
@@ -18,10 +19,16 @@ from ingester.metrics import Metrics
 from ingester.repo.errors import RepoError
 
 POLL_SECONDS: Final = 1.0
+_BRISK_SECONDS: Final = 0.1
+"""Between two looks while jobs that were put off come back, one after the other: of many at once a host takes few."""
+_BRISK_AHEAD: Final = 60.0
+"""For a job that was put off for longer, nobody looks so often."""
 _RELEASE_SECONDS: Final = 15.0
 _BASE_SECONDS: Final = 2.0
 _DAY: Final = 86_400.0
 """For how long a job is taken: it is given back when this process ends, and no other may begin it while it lasts."""
+_OURS: Final = frozenset({EMFILE, ENFILE, ENOMEM, ENOSPC, EDQUOT, EFBIG, EIO, EROFS})
+"""What this machine lacks, whatever the database does; waiting for that takes as long as it takes."""
 
 log = logging.getLogger("plyr.work")
 
@@ -45,6 +52,7 @@ class Worker:
         self._running: dict[asyncio.Task[None], str] = {}
         """What is being done, and of which subject."""
         self._release_at = 0.0
+        self._brisk_until = 0.0
 
     @property
     def busy(self) -> int:
@@ -68,8 +76,10 @@ class Worker:
     async def _pause(self) -> None:
         """Until one is done, there may be a new one, or a while has passed."""
         wake = asyncio.create_task(self.wake.wait())
+        is_brisk = asyncio.get_running_loop().time() < self._brisk_until
+        seconds = _BRISK_SECONDS if is_brisk else POLL_SECONDS
         try:
-            await asyncio.wait({wake, *self._running}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({wake, *self._running}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             wake.cancel()
         for task in [task for task in self._running if task.done()]:
@@ -102,6 +112,8 @@ class Worker:
             # It goes back, so that others have its place, and not all at once.
             due_in = error.wait + random.uniform(0.0, POLL_SECONDS)  # noqa: S311 - spreads load, guards nothing
             await self._settle(rows.postpone, job, due_in=due_in)
+            if due_in < _BRISK_AHEAD:
+                self._brisk_until = max(self._brisk_until, asyncio.get_running_loop().time() + due_in + POLL_SECONDS)
             self._metrics.postponed[self.kind] += 1
         except (HostError, IdentityError, RepoError) as error:
             wait = _wait(job, error)
@@ -109,8 +121,10 @@ class Worker:
             await self._settle(rows.failed, job, str(error), retry_in=wait)
             self._metrics.fetches[outcome(error)] += self.kind == "fetch"
         except AWAY as error:
-            log.warning("%s of %s broke off: %s", self.kind, job.subject, error)
-            await self._settle(rows.failed, job, str(error), retry_in=POLL_SECONDS)
+            is_ours = isinstance(error, OSError) and error.errno in _OURS
+            wait = rows.back_off(job.attempts, base=_BASE_SECONDS) if is_ours else POLL_SECONDS
+            log.warning("%s of %s broke off, again in %.0f s: %s", self.kind, job.subject, wait, error)
+            await self._settle(rows.failed, job, str(error), retry_in=wait)
 
     async def _settle(self, tell: Callable[..., Awaitable[object]], job: Job, *args: object, **named: object) -> None:
         """Say what became of a job, once the database is there to be told."""

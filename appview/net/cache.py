@@ -80,6 +80,11 @@ class FetchCache(Generic[V]):
     def __len__(self) -> int:
         return len(self._kept)
 
+    @property
+    def under_way(self) -> int:
+        """How many keys are being asked for."""
+        return len(self._flights)
+
     def peek(self, key: str) -> V | None:
         """The value that is kept, however old; nobody is asked."""
         kept = self._kept.get(key)

@@ -53,6 +53,11 @@ class Limits:
     """For one connection, TLS included."""
     read: float = 10.0
     """Between two reads of one answer."""
+    head: float = 20.0
+    """Until all headers are there, connecting included."""
+    pace: int = 4_000
+    """Bytes that a body must bring in a second, as the mean of each `pace_seconds`."""
+    pace_seconds: float = 30.0
     header_bytes: int = 8190
     """One header line."""
     headers: int = 100
@@ -72,20 +77,31 @@ class Answer:
 class Stream:
     """An answer with a status of 200-299 whose body is read by `async for`, once. Raises NetError while reading."""
 
-    def __init__(self, url: URL, response: aiohttp.ClientResponse, max_bytes: int) -> None:
+    def __init__(self, url: URL, response: aiohttp.ClientResponse, max_bytes: int, limits: Limits) -> None:
         self.url = url
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._max_bytes = max_bytes
+        self._limits = limits
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
+        clock, limits = asyncio.get_running_loop().time, self._limits
+        size, last, since = 0, 0, clock()
         with _net_errors(self._response.url):
-            async for chunk in self._response.content.iter_any():
+            while True:
+                # What comes may hold no bytes of the body, however often it does.
+                async with asyncio.timeout(limits.pace_seconds):
+                    chunk = await self._response.content.readany()
+                if not chunk:
+                    return
                 size += len(chunk)
                 if size > self._max_bytes:
                     raise TooLarge(f"{self.url.raw_host} sent more than {self._max_bytes} bytes")
+                if (seconds := clock() - since) >= limits.pace_seconds:
+                    if size - last < limits.pace * seconds:
+                        raise Unreachable(f"{self.url.raw_host} sends too slowly")
+                    last, since = size, clock()
                 yield chunk
 
 
@@ -169,8 +185,12 @@ class HttpClient:
         accept: str = "*/*",
         headers: Mapping[str, str] | None = None,
         total: float = 300.0,
+        elsewhere: bool = True,
     ) -> AsyncIterator[Stream]:
-        """As `get`, with the body to be read in chunks. Leaving early closes the connection."""
+        """As `get`, with the body to be read in chunks. Leaving early closes the connection.
+
+        Without `elsewhere`, a redirect to another origin is none that is followed.
+        """
         deadline = asyncio.get_running_loop().time() + total
         start = asked = parse_url(str(url))
         for _ in range(redirects + 1):
@@ -179,10 +199,12 @@ class HttpClient:
             try:
                 location = response.headers.get("Location") if response.status in _REDIRECTS else None
                 if location is None:
-                    await _check(asked, response, max_bytes)
-                    yield Stream(asked, response, max_bytes)
+                    await _check(asked, response, max_bytes, self._limits)
+                    yield Stream(asked, response, max_bytes, self._limits)
                     return
                 asked = asked.join(parse_url(location))
+                if not elsewhere and not same_origin(start, asked):
+                    raise Redirected(f"{start.raw_host} sends us on to {asked.raw_host}")
             finally:
                 response.close()
         raise Redirected(f"{start.raw_host} redirects more often than is allowed here")
@@ -198,7 +220,8 @@ class HttpClient:
             total=left, sock_connect=self._limits.connect, sock_read=self._limits.read, ceil_threshold=60
         )
         with _net_errors(url):
-            return await self._session.get(vetted, headers=headers, allow_redirects=False, timeout=timeout)
+            async with asyncio.timeout(self._limits.head):
+                return await self._session.get(vetted, headers=headers, allow_redirects=False, timeout=timeout)
 
     def _make_socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
         """Every socket of this client: the last gate, which literal addresses and resolved names both pass."""
@@ -245,28 +268,29 @@ class _VettingResolver(AbstractResolver):
         """Nothing is held."""
 
 
-async def _check(url: URL, response: aiohttp.ClientResponse, max_bytes: int) -> None:
+async def _check(url: URL, response: aiohttp.ClientResponse, max_bytes: int, limits: Limits) -> None:
     """Raise BadStatus unless the status is 200-299, TooLarge when the headers already say so."""
     if not 200 <= response.status < 300:
         raise BadStatus(
             f"{url.raw_host} answered with status {response.status}",
             status=response.status,
             headers=response.headers,
-            body=await _first_bytes(response, _MAX_ERROR_BODY),
+            body=await _first_bytes(response, _MAX_ERROR_BODY, limits.read),
             retry_after=_retry_after(response.headers.get("Retry-After", "")),
         )
     if response.content_length is not None and response.content_length > max_bytes:
         raise TooLarge(f"{url.raw_host} announces more than {max_bytes} bytes")
 
 
-async def _first_bytes(response: aiohttp.ClientResponse, count: int) -> bytes:
-    """What an error says, as far as it comes: the status is known, and an error's body may not hide it."""
+async def _first_bytes(response: aiohttp.ClientResponse, count: int, seconds: float) -> bytes:
+    """What an error says, as far as it comes in time: the status is known, and an error's body may not hide it."""
     body = b""
     with suppress(NetError), _net_errors(response.url):
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) >= count:
-                break
+        async with asyncio.timeout(seconds):
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) >= count:
+                    break
     return body[:count]
 
 

@@ -43,6 +43,7 @@ HandleCheck = Literal["verified", "none_claimed", "mismatch", "unchecked"]
 _MAX_DOCUMENT: Final = 64 * 1024
 _MAX_LOG: Final = 4 * 1024 * 1024
 _PRELOAD: Final = 500
+_MANY: Final = 1_000
 _is_plc = re.compile(r"did:plc:[a-z2-7]{24}").fullmatch
 _match_local_web = re.compile(r"did:web:localhost(?:%3A([0-9]{1,5}))?").fullmatch
 
@@ -162,14 +163,20 @@ class IdentityResolver:
         self._documents.purge(did)
         self._logs.purge(did)
 
-    async def at(self, did: str, when: datetime) -> DidDocument:
-        """The document as it was at `when` (aware), by the directory's log; of a did:web, as it is now.
+    @property
+    def is_busy(self) -> bool:
+        """Whether so many documents are being asked for that whoever can wait should."""
+        return self._documents.under_way >= _MANY
+
+    async def at(self, did: str, when: datetime, *, max_age: float = MAX_AGE) -> DidDocument:
+        """The document as it was at `when` (aware), by a log of the directory that is at most `max_age` seconds old; of
+        a did:web, as it is now.
 
         Raises IdentityError; Gone where the DID was a tombstone then.
         """
         if not _is_plc(did):
             return await self.document(did)
-        log = (await self._logs.get(did)).value
+        log = (await self._logs.get(did, max_age=max_age)).value
         try:
             document = identity_at(did, log, when, dev=self._dev)
         except InvalidDocument as error:

@@ -78,7 +78,7 @@ async def audit(
     """Compare `dids`, or a sample of so many, or all, and print what differs; the exit code."""
     async with migrated(url, size=2 * AT_ONCE) as pool, network(config, pool) as hosts:
         makers, http = Makers.of(config.namespace), hosts.http.patiently()
-        copies = Copies(http, {}, hosts.identities, makers.types, Metrics())
+        copies = Copies(http, {}, hosts.identities, makers.types, Metrics(), config.data_dir)
         comparer = Comparer(pool, http, hosts.identities, copies, makers, patience=patience)
         if sample is not None:
             dids = [row["did"] for row in await pool.fetch("select did from repos order by random() limit $1", sample)]

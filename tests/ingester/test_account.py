@@ -318,6 +318,23 @@ async def test_a_host_that_says_no_more_than_where_the_head_is(database_url: str
 # What was not said
 
 
+async def test_a_head_that_a_host_does_not_give_is_fetched_for_once(database_url: str) -> None:
+    async with world(database_url) as there:
+        _, fan, _ = pair(there)
+        async with there.ingesting() as made:
+            await there.settled(made)
+            export = fan.repo.export()
+            there.pds.answers_with = lambda _: export
+            before = there.pds.asked["com.atproto.sync.getRepo"]
+            for number in range(3):
+                for _ in range(2):
+                    await ask_again(there, made, fan)
+                    await ask_again(there, made, fan)
+                # Naming another makes no difference.
+                fan.repo.commit([create(fan, 10 + number)])
+            assert there.pds.asked["com.atproto.sync.getRepo"] == before + 1
+
+
 async def test_a_message_of_one_who_is_thought_to_be_away_makes_us_ask(database_url: str) -> None:
     async with world(database_url) as there:
         _, fan, track = pair(there)

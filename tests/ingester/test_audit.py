@@ -166,6 +166,25 @@ async def test_what_is_older_than_what_was_proven_is_reported_and_not_followed(d
         assert await there.value("select count(*) from jobs where kind = 'fetch'") == 0
 
 
+async def test_a_head_that_its_pds_does_not_give_is_fetched_for_once(database_url: str) -> None:
+    async with world(database_url) as there, there.ingesting(PLYR_AUDIT_SECONDS=AROUND) as made:
+        artist = await an_artist(there, made)
+        export = artist.repo.export()
+        there.pds.answers_with = lambda _: export
+        before = there.pds.asked["com.atproto.sync.getRepo"]
+        artist.repo.commit([create(artist, 3)])
+        await audited(there, made, "behind")
+        for _ in range(3):
+            await audited(there, made, "unreachable")
+        assert there.pds.asked["com.atproto.sync.getRepo"] == before + 1
+        assert made.metrics.drift == {"behind": 1}
+        # What it writes is followed all the same.
+        there.pds.answers_with = bytes
+        artist.write(create(artist, 4))
+        await there.settled(made)
+        assert await there.uris() == records(artist)
+
+
 async def test_an_account_that_went_or_came_back_without_a_word(database_url: str) -> None:
     async with world(database_url) as there, there.ingesting(PLYR_AUDIT_SECONDS=AROUND) as made:
         artist = await an_artist(there, made)

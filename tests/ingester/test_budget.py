@@ -13,8 +13,19 @@ from appview.net.errors import BadStatus
 from appview.net.http import HttpClient
 from appview.net.lookup import Dns
 from appview.net.policy import Policy
-from ingester.budget import AT_ONCE, HOSTS, LONGEST_SECONDS, PAUSE_SECONDS, Budget, Exhausted, HostClient, origin
-from ingester.hosts import Busy, get_latest_commit
+from ingester.budget import (
+    AT_ONCE,
+    HOSTS,
+    LONGEST_SECONDS,
+    LONGEST_SLOW_SECONDS,
+    PAUSE_SECONDS,
+    SLOW_SECONDS,
+    Budget,
+    Exhausted,
+    HostClient,
+    origin,
+)
+from ingester.hosts import Busy, HostError, get_latest_commit
 from tests.system.synthetic import Server
 
 A, B = "https://a.test", "https://b.test"
@@ -207,6 +218,29 @@ def test_a_refusal_stops_all(
         assert hosts.count() == 1
 
 
+def test_a_host_that_lets_requests_fail_slowly_has_pauses_that_double() -> None:
+    hosts = Hosts()
+    pauses = []
+    for _ in range(6):
+        hosts.budget.failed(A, 20.0)
+        hosts.budget.failed(A, 25.0)  # they were under way together
+        pauses.append(hosts.ask())
+        hosts.clock.now += pauses[-1]
+    assert pauses == pytest.approx([20, 40, 80, 160, LONGEST_SLOW_SECONDS, LONGEST_SLOW_SECONDS])
+    assert not hosts.ask(B)
+    # Each answer takes one of them back.
+    for _ in range(5):
+        hosts.budget.answered(A)
+    hosts.budget.failed(A, 20.0)
+    assert hosts.ask() == pytest.approx(40)
+
+
+def test_a_host_that_refuses_at_once_has_no_pause() -> None:
+    hosts = Hosts()
+    hosts.budget.failed(A, SLOW_SECONDS)
+    assert not hosts.ask()
+
+
 def test_hosts_that_were_not_asked_for_long_are_forgotten() -> None:
     hosts = Hosts()
     hosts.refused(429, 3_600)
@@ -272,3 +306,29 @@ async def test_a_client_keeps_to_it_and_hears_what_is_answered() -> None:
         await asyncio.sleep(0.05)
         assert not waiting.done()
         waiting.cancel()
+
+
+@pytest.mark.parametrize("how", ["breaks off", "an error", "an answer"])
+async def test_a_client_leaves_a_host_alone_that_failed_slowly(how: str) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        clock.now += 20.0
+        if how == "breaks off":
+            assert request.transport is not None
+            request.transport.close()
+        return web.Response(status=500) if how == "an error" else web.json_response({"cid": "", "rev": ""})
+
+    clock, server = Clock(), Server()
+    began = clock.now
+    server.route("/xrpc/com.atproto.sync.getLatestCommit", answer)
+    async with server, HttpClient(Policy.trusting(server.url), lookup=Dns().addresses) as http:
+        hosts = HostClient(http, Budget(RATE, clock=clock))
+        with pytest.raises(HostError) as caught:
+            await get_latest_commit(hosts, server.url, "did:web:a.test")
+        assert not isinstance(caught.value, Busy)
+        with pytest.raises(HostError) as caught:
+            await get_latest_commit(hosts, server.url, "did:web:a.test")
+    if how == "an answer":
+        assert not isinstance(caught.value, Busy)
+    else:
+        assert isinstance(caught.value, Busy)
+        assert caught.value.wait == pytest.approx(clock.now - began)

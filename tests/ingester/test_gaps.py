@@ -188,6 +188,30 @@ async def test_a_server_that_numbers_by_the_clock_has_no_hole_on_each_connection
     ]
 
 
+@pytest.mark.parametrize(("behind", "is_hole"), [(50_000, False), (10_000_000, True)], ids=["a pause", "a hole"])
+async def test_after_a_restart_its_first_messages_tell_how_a_server_counts(
+    behind: int, is_hole: bool, database_url: str
+) -> None:
+    start = time.time_ns() // 1_000
+    frames = [message("#new", seq=start + 900 * number) for number in range(2 * MIN_BUSY)]
+    last = start + 900 * (2 * MIN_BUSY - 1)
+    async with world(database_url) as there, saying(*frames) as url:
+        gaps = await found(there, url, start - behind, lambda upstream: upstream.stream.cursor == last)
+    assert gaps == ([(url, start - behind, start)] if is_hole else [])
+
+
+async def test_the_cursor_stays_before_what_may_be_a_hole(database_url: str) -> None:
+    async with world(database_url) as there, saying(message("#new", seq=50_000)) as url:
+        cursors: set[int | None] = set()
+
+        def is_over(upstream: Upstream) -> bool:
+            cursors.add(upstream.stream.cursor)
+            return upstream.stream.last == 50_000
+
+        assert await found(there, url, 7, is_over) == []
+        assert cursors == {7}
+
+
 async def test_an_upstream_that_never_said_a_word_is_a_hole_from_the_second_connection_on(database_url: str) -> None:
     async with world(database_url) as there, in_turn([], []) as url:
         gaps = await found(there, url, None, lambda upstream: upstream.state == "live", connections=2)

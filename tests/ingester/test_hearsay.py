@@ -74,6 +74,11 @@ async def test_forged_commits_cost_no_more_than_a_look_at_the_key(database_url: 
                 "select kind, extract(epoch from due_at - now()) > 30 as is_later from jobs where kind <> 'identity'"
             )
             assert [tuple(job) for job in jobs] == [("status", True)]
+            # That was done meanwhile, for another reason: what comes now is not forgotten.
+            await there.connection.execute("delete from jobs")
+            artist.emit(replace(event, key=thief, seq=there.pds.host.next_seq(), rev=there.pds.host.tid()).frame())
+            await heard_cut(there, made)
+            assert await there.value("select count(*) from jobs where kind = 'status'") == 1
             # What was true among it is found then.
             await hurry(there, made)
             await there.settled(made)

@@ -1,16 +1,20 @@
 """Order within a repository, none between them, and bounds when something does not answer."""
 
 import asyncio
+from datetime import UTC, datetime
 
-import ingester.effects
+from aiohttp import web
+
+import ingester.room
 from appview.index.lock import index_lock
 from appview.keys import PublicKey
 from ingester.lanes import MAX_WAITING
 from ingester.sync import Signer
 from ingester.writer import MAX_CHANGES
 from tests.ingester.world import SECONDS, create, world
+from tests.system.synthetic import Server
 from tests.writer.keys import P256, SigningKey
-from tests.writer.repo import Repo
+from tests.writer.repo import Repo, did_document
 
 
 async def test_with_a_writer_that_stands_still_reading_stops_and_nothing_is_lost(database_url: str) -> None:
@@ -87,24 +91,101 @@ async def test_behind_what_is_kept_all_is_kept_and_judged_in_its_order(database_
         assert len(await there.uris()) == 3
 
 
-async def test_messages_are_kept_of_so_many_repositories_and_others_are_fetched(database_url: str) -> None:
+async def test_strangers_take_their_share_of_the_room_and_leave_the_rest(database_url: str) -> None:
     async with world(database_url) as there:
-        new = there.pds.create_account("new")
+        known, new = there.pds.create_account("known"), there.pds.create_account("new")
         async with there.ingesting() as made:
             await there.followed(made)
-            for number in range(ingester.effects.MAX_HELD_DIDS):
+            known.write(create(known, 1))
+            await there.settled(made)
+            for number in range(ingester.room.MAX_HELD_DIDS // ingester.room.SHARE):
                 made.effects.keep(f"did:web:{number}.test", 1, 100)
             there.directory.down = True
             new.write(create(new, 1))
-            await there.until("select exists (select from jobs where kind = 'fetch' and note = 'held_overflow')")
-            assert await there.value("select count(*) from held_frames") == 0
-            for number in range(ingester.effects.MAX_HELD_DIDS):
-                made.effects.let_go(f"did:web:{number}.test")
+            await there.until("select exists (select from dead_letters where reason = 'no_room')")
+            assert await there.value("select count(*) from jobs where kind in ('fetch', 'drain')") == 0
+            made.signers.purge(known.did)
+            known.write(create(known, 2))
+            await there.until("select count(*) = 1 from held_frames")
             there.directory.down = False
-            made.signers.purge(new.did)
+            for account in (known, new):
+                made.signers.purge(account.did)
             await there.connection.execute("update jobs set due_at = now()")
+            # There are more than what was set aside: the next message brings it all.
+            new.write(create(new, 2))
+            await there.settled(made)
+        assert len(await there.uris()) == 4
+
+
+async def test_a_host_that_is_slow_to_say_who_somebody_is_holds_up_nobody(database_url: str) -> None:
+    async with world(database_url) as there, Server() as slow:
+        may_answer = asyncio.Event()
+        did = f"did:web:localhost%3A{slow.port}"
+        stranger = there.pds.create_account("stranger", did=did)
+        assert stranger.repo.key is not None
+        document = did_document(did, stranger.repo.key.multikey, there.pds.url, stranger.repo.handle)
+
+        async def wait(_: web.Request) -> web.Response:
+            await may_answer.wait()
+            return web.json_response(document)
+
+        slow.route("/.well-known/did.json", wait)
+        await slow.stop()
+        await slow.start()
+        async with there.ingesting() as made:
+            await there.followed(made)
+            stranger.write(create(stranger, 1))
+            async with asyncio.timeout(5):
+                while not made.effects.held[did]:
+                    await asyncio.sleep(0.01)
+            assert made.lanes.waiting == 0
+            may_answer.set()
             await there.settled(made)
         assert len(await there.uris()) == 1
+
+
+async def test_what_is_kept_of_one_that_cannot_be_fetched_for_long_is_let_go(database_url: str) -> None:
+    async with world(database_url) as there:
+        artist = there.pds.create_account("artist")
+        artist.write(create(artist, 0))
+        async with there.ingesting() as made:
+            await there.settled(made)
+            there.pds.refuses = {"com.atproto.sync.getRepo"}
+            artist.repo.commit([create(artist, 1)])  # never sent
+            for number in range(2, 5):
+                artist.write(create(artist, number))
+            await there.until("select count(*) = 2 from held_frames")
+            place, since = made.effects.room._at[artist.did]
+            assert place == there.pds.url
+            made.effects.room._at[artist.did] = place, since - ingester.room.HELD_SECONDS
+            await there.connection.execute("update jobs set due_at = now()")
+            await there.until("select count(*) = 0 from held_frames")
+            there.pds.refuses = set()
+            await there.connection.execute("update jobs set due_at = now()")
+            await there.settled(made)
+        assert len(await there.uris()) == 5
+
+
+async def test_a_commit_between_two_new_keys_is_true(database_url: str) -> None:
+    """The log that is in memory ends before it."""
+    async with world(database_url) as there:
+        artist = there.pds.create_account("artist")
+        async with there.ingesting() as made:
+            await there.followed(made)
+            artist.write(create(artist, 1))
+            await there.settled(made)
+            await made.signers._identities.at(artist.did, datetime.now(UTC))
+            for name in ("second", "third"):
+                there.pds.host.advance()
+                artist.repo.key = SigningKey.from_seed(name, P256)
+                there.directory.register(artist.repo)
+                if name == "second":
+                    there.pds.host.advance()
+                    event = artist.repo.commit([create(artist, 2)])
+            artist.emit(event.frame())
+            await there.settled(made)
+            assert made.metrics.frames["#commit", "resync", "former_key"] == 1
+        assert len(await there.uris()) == 2
 
 
 async def test_what_was_kept_is_judged_after_a_restart(database_url: str) -> None:
@@ -191,7 +272,7 @@ async def test_too_much_kept_is_let_go_and_fetched_once_more(database_url: str) 
             await there.settled(made)
             there.pds.refuses = {"com.atproto.sync.getRepo"}
             artist.repo.commit([create(artist, 1)])  # never sent
-            count = ingester.effects.MAX_HELD + 20
+            count = ingester.room.MAX_HELD + 20
             for number in range(count):
                 artist.write(create(artist, number + 10))
             await there.until("select reason = 'held_overflow' from repos")

@@ -281,6 +281,62 @@ async def test_one_deadline_for_all_hops(dev: HttpClient) -> None:
     assert server.connections <= 3
 
 
+# Pace
+
+QUICKER = Limits(connect=0.5, read=0.3, head=0.4, pace=1_000, pace_seconds=0.4)
+"""A body is given up after 0.8 seconds at the latest."""
+
+
+def slowly() -> HttpClient:
+    return client(DEVELOPMENT, lookup=dns([PRIVATE]), limits=QUICKER)
+
+
+async def drip(writer: asyncio.StreamWriter, bit: bytes, seconds: float = 0.1) -> None:
+    for _ in range(50):
+        writer.write(bit)
+        await asyncio.sleep(seconds)
+
+
+@pytest.mark.parametrize(
+    ("start", "bit"),
+    [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n", b"x"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n", b"x" * 60),
+        # Nothing of this is body.
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x10", b"x"),
+        ("HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    ],
+)
+async def test_who_sends_too_slowly_is_given_up(start: str, bit: bytes) -> None:
+    async def script(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(start.encode("latin-1"))
+        await drip(writer, bit)
+
+    async with raw_server(script) as server, slowly() as http, asyncio.timeout(2):
+        with pytest.raises(Unreachable, match=r"in time|too slowly"):
+            await http.get(f"http://localhost:{server.port}/", max_bytes=10_000)
+
+
+async def test_who_sends_fast_enough_may_take_long() -> None:
+    async def script(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+        await drip(writer, b"x" * 200, 0.02)
+
+    async with raw_server(script) as server, slowly() as http:
+        assert len((await http.get(f"http://localhost:{server.port}/", max_bytes=10_000)).body) == 10_000
+
+
+async def test_an_error_that_goes_on_and_on_is_cut() -> None:
+    async def script(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 9000\r\n\r\n")
+        await drip(writer, b"x")
+
+    async with raw_server(script) as server, slowly() as http, asyncio.timeout(2):
+        with pytest.raises(BadStatus) as caught:
+            await http.get(f"http://localhost:{server.port}/", max_bytes=10_000)
+    assert set(caught.value.body) == {ord("x")}
+
+
 # Statuses
 
 
