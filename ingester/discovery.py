@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -31,8 +31,16 @@ log = logging.getLogger("plyr.discovery")
 class Discovery:
     """Finds repositories through `sources` (origins, and a patient client for each): by collection, or one by one."""
 
-    def __init__(self, pool: Pool, sources: Mapping[str, HostClient], signal: Sequence[str]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        sources: Mapping[str, HostClient],
+        signal: Sequence[str],
+        on_wanted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_wanted` is called when jobs were wanted."""
         self.sources = sources
+        self._on_wanted = on_wanted
         self.looked_at = 0
         """Repositories listed since the start, the same one perhaps several times."""
         self.found = 0
@@ -172,6 +180,7 @@ class Discovery:
             new = [did for did in new if did not in away]
             await jobs.want(connection, "status", away, note=reason)
             await jobs.want(connection, "fetch", new, note=reason)
+        self._on_wanted()
         self.found += len(new)
         return len(new)
 

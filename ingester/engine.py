@@ -101,7 +101,7 @@ class Engine:
         promises = Promises()
         accounts = Accounts(pool, http, identities, self.signers, self.lanes, self.effects, promises)
         sources = {source: named[source].patiently() for source in discovery_sources(config)}
-        self.discovery = Discovery(pool, sources, signal)
+        self.discovery = Discovery(pool, sources, signal, self._wake)
         self.audit = Audit(pool, http, identities, self.effects, self.shard, promises, around=config.audit_seconds)
         self.gaps = Gaps(pool, self.writer, self.metrics, patience, self._source, self._discover_again)
         scope = Scope(Followed(self.states.tracked, self.lanes, self.effects.held), frozenset(signal), self.shard)
@@ -200,8 +200,14 @@ class Engine:
         """Who is asked what an upstream does not bring."""
         return http_origin(url if self._config.discovery_url is None else self._config.discovery_url)
 
+    def _wake(self) -> None:
+        """Jobs were wanted past the writer."""
+        for worker in self.workers.values():
+            worker.wake.set()
+
     def _discover_again(self, source: str) -> None:
         """`source` is to be asked again, as its rows say; one that is not in the settings any more is not."""
+        self._wake()
         if source in self.discovery.sources:
             self.discovery.again(source)
             self._discover(source)

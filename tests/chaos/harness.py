@@ -16,7 +16,7 @@ from tests.network import records
 from tests.system.life import Life
 from tests.system.oracle import audit
 from tests.system.relay import Relay
-from tests.system.settled import KINDS, is_discovered, is_settled, left_to_do
+from tests.system.settled import KINDS, hurry, is_discovered, is_settled, left_to_do
 from tests.system.stream import Stream  # noqa: TC001 - a field's annotation
 from tests.system.synthetic import Account, Directory, Pds
 from tests.system.world import System, running
@@ -27,7 +27,6 @@ PAUSE: Final = 0.003
 ACCOUNTS: Final = 40
 """So many that to none of them more happens than hosts may be asked about."""
 CATCH_UP_SECONDS: Final = 90.0
-_DUE: Final = "update jobs set due_at = now() where due_at > now() and not leased"
 FOUND_SECONDS: Final = 120.0
 """What is wanted of discovery is looked at once a minute."""
 HOST_RATE: Final = "1000"
@@ -183,7 +182,7 @@ class World:
 
         async def is_caught_up() -> bool:
             if time.monotonic() > patience:
-                await self.value(_DUE)
+                await hurry(url)
             return await is_settled(url, heads, kinds)
 
         try:

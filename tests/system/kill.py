@@ -26,7 +26,7 @@ from tests.network.network import Network
 from tests.system.life import Life
 from tests.system.load import Load
 from tests.system.oracle import audit
-from tests.system.settled import is_settled, left_to_do
+from tests.system.settled import hurry, is_settled, left_to_do
 from tests.system.synthetic import Directory, Pds
 from tests.system.world import System, running
 
@@ -36,6 +36,9 @@ EARLY: Final = 0.15
 SYNTHETIC_PAUSE: Final = 0.003
 """Seconds between two things that happen on the made-up network."""
 CATCH_UP_SECONDS: Final = 120.0
+SETTLE_SECONDS: Final = 8.0
+"""After which what waits for a while is not waited for: a failure's back-off, a look at an account a minute later."""
+HURRY_SECONDS: Final = 1.0
 
 
 class Source(NamedTuple):
@@ -151,7 +154,12 @@ async def _catch_up(system: System, source: Source) -> None:
     heads = await source.heads()
     system.ingester.start()
 
+    settled_by = time.monotonic() + SETTLE_SECONDS
+
     async def done() -> bool:
+        if time.monotonic() > settled_by:
+            await hurry(system.database_url)
+            await asyncio.sleep(HURRY_SECONDS)
         return await is_settled(system.database_url, heads)
 
     try:

@@ -35,6 +35,15 @@ async def is_settled(url: str, heads: Mapping[str, int], kinds: tuple[str, ...] 
         await connection.close()
 
 
+async def hurry(url: str) -> None:
+    """Have what waits after a failure, or for a while to pass, done now."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("update jobs set due_at = now() where due_at > now() and not leased")
+    finally:
+        await connection.close()
+
+
 async def is_discovered(url: str, sources: Collection[str]) -> bool:
     """Whether each of these hosts was asked for the repositories it has, to the end, and is not to be once more."""
     connection = await asyncpg.connect(url)
