@@ -70,8 +70,10 @@ class Discovery:
             except AWAY as error:
                 log.warning("discovery at %s broke off: %s", source, error)
                 wait = RETRY_SECONDS
+            # Not wait_for, which in Python 3.11 forgets that it was cancelled when both come together.
             with suppress(TimeoutError):
-                await asyncio.wait_for(again.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await again.wait()
             again.clear()
 
     def again(self, source: str) -> None:

@@ -128,14 +128,15 @@ class Upstream:
             lasted = self._clock() - started >= self._patience.stable
             was_good = self.stream.last != before or (lasted and not self._replayed)
             self.failures = 1 if was_good else self.failures + 1
-            # From the whole range, so that those whom a server's restart cut off do not come back together.
+            # From the whole range: those whom a server's restart cut off do not come back together.
             wait = self._aside or random.uniform(0.0, self.longest_wait)  # noqa: S311 - spreads load, guards nothing
             self._become("blind" if self._aside else "waiting")
             self._aside = 0.0
             log.warning("%s: %s; again in %.1f s", self.stream.url, self._error, wait)
             self._recalled.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._recalled.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._recalled.wait()
 
     @property
     def longest_wait(self) -> float:
@@ -332,11 +333,10 @@ class Upstream:
             self._flow.pause()
 
     def _pass_over(self, frame: Frame, seq: object, received: float) -> None:
-        """A message that came before, or whose seq is none.
+        """A message that came before, or whose seq is none: servers may send some again after connecting.
 
-        Servers may send some again after connecting. Where that does not end, or goes back too far, the server has
-        begun to count anew and what it sends is not what our cursor speaks of: that is said, and where it stays so
-        StreamError raised. The cursor is the operator's to reset, as for FutureCursor.
+        Where that does not end, or goes back too far, the server has begun to count anew, and what it sends is not what
+        our cursor speaks of: that is said, and where it stays so StreamError raised. The cursor is the operator's.
         """
         is_seq = type(seq) is int and 0 < seq <= MAX_SEQ
         self._metrics.frames[kind_of(frame), "skip", "replayed_seq" if is_seq else "bad_seq"] += 1

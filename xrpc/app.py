@@ -62,7 +62,8 @@ def create_app(
         finally:
             # Whoever asked was answered by now; a database that is silent must not hold up the end.
             with suppress(TimeoutError):
-                await asyncio.wait_for(pool.close(), CLOSE_SECONDS)
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await pool.close()
 
     app = Starlette(
         routes=[

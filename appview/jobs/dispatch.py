@@ -105,4 +105,5 @@ def _send(broker: RedisBroker, family: Family, jobs: Sequence[Job]) -> None:
 
 async def _wait(heard: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(heard.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await heard.wait()

@@ -121,7 +121,8 @@ class Supervisor:
                 said = f"it does not stay up: {failures} runs on end lasted less than {self._patience.settled:g} s each"
                 self._say(kept.service, f"{said}; what it wrote before it ended says why", "error")
             with suppress(TimeoutError):
-                await asyncio.wait_for(kept.stopping.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await kept.stopping.wait()
 
     async def _run(self, kept: Kept) -> str:
         """One run of the service, from its start to its end; returns how it ended. Raises OSError."""
@@ -178,7 +179,8 @@ class Supervisor:
             if process.returncode is None:
                 _signal(process, last)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), _KILLED_SECONDS)
+                    async with asyncio.timeout(_KILLED_SECONDS):
+                        await process.wait()
 
     def _heed(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -206,3 +206,18 @@ async def test_where_a_host_does_not_go_on_from_it_is_asked_from_the_start(datab
                 await made.discovery.once(lister.url, ["fm.plyr.track"])
             await made.discovery.once(lister.url, ["fm.plyr.track"])
         assert lister.cursors == ["refused", ""]
+
+
+async def test_it_ends_when_it_is_told_to_at_the_moment_at_which_it_is_to_ask_again(database_url: str) -> None:
+    async with world(database_url) as there, there.ingesting() as made:
+        await there.settled(made)
+        for ticks in range(5):
+            running = asyncio.create_task(made.discovery.run(there.pds.url))
+            await asyncio.sleep(0.05)
+            made.discovery.again(there.pds.url)
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            running.cancel()
+            done, _ = await asyncio.wait({running}, timeout=2)
+            assert done
+            assert running.cancelled()
