@@ -60,7 +60,7 @@ class World:
 @asynccontextmanager
 async def identity_world() -> AsyncIterator[World]:
     async with name_server({}) as names, site() as hosts:
-        dns = Dns(names.address, lifetime=0.2)
+        dns = Dns(names.address, lifetime=1.0)
         policy = Policy.development(HostMap.parse(f"*.test=127.0.0.1:{hosts.port}"))
         async with HttpClient(policy, lookup=dns.addresses, limits=Limits(connect=1, read=1)) as http:
             here = World(hosts, names, http, dns)
