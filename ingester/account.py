@@ -3,9 +3,11 @@
 Claims carry no order: each makes us ask, and what is asked is how things stand now.
 """
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
+from weakref import WeakValueDictionary
 
 from appview.db import Connection, Pool
 from appview.index import actors, repos
@@ -61,6 +63,7 @@ class Accounts:
         self._effects = effects
         self._writer = effects.writer
         self._states = effects.states
+        self._settling = WeakValueDictionary[str, asyncio.Lock]()
         self._promises = promises
 
     async def settle(self, job: Job) -> None:
@@ -68,6 +71,12 @@ class Accounts:
 
         What was deleted is purged only where an event and the PDS both said so (AC-05).
         """
+        # There are two kinds of job for it: what was answered first must not be written last.
+        lock = self._settling.setdefault(job.subject, asyncio.Lock())
+        async with lock:
+            await self._settle(job)
+
+    async def _settle(self, job: Job) -> None:
         did = job.subject
         try:
             pds = await self._pds(did, 0.0 if job.note in _RESOLVED_ANEW else DOCUMENT_SECONDS)

@@ -72,6 +72,7 @@ class Fetcher:
         sources = self._copies.sources(pds, pds_alone=job.note in _OF_THE_PDS)
         before = await self._begin(did)
         for source in sources:
+            began = datetime.now(UTC)
             async with AsyncExitStack() as stack:
                 try:
                     export = await stack.enter_async_context(self._copies.proven(source, document, before))
@@ -82,7 +83,8 @@ class Fetcher:
                     log.info("%s does not give %s: %s", source.host, did, error)
                     self._copies.failed(source, error)
                 else:
-                    await self._make_equal(job, export, before, is_final=source.is_pds)
+                    # What an upstream gave says nothing of what the PDS has.
+                    await self._make_equal(job, export, before, began if source.is_pds else None)
                     return
 
     async def _let_go(self, did: str) -> None:
@@ -160,8 +162,11 @@ class Fetcher:
             return False
         return document.pds is not None and origin(document.pds) != origin(pds)
 
-    async def _make_equal(self, job: Job, export: Export, before: Chain, *, is_final: bool) -> None:
-        """Write what differs, and then that the repository is here. `export` is proven: what it lacks is deleted."""
+    async def _make_equal(self, job: Job, export: Export, before: Chain, asked_at: datetime | None) -> None:
+        """Write what differs, and then that the repository is here. `export` is proven: what it lacks is deleted.
+
+        `asked_at` is when its PDS was asked for it; None where an upstream gave it.
+        """
         did, commit = before.did, export.commit
         is_drift = job.note == AUDIT and commit.rev == before.rev
         judged, count, some = Judged(), 0, list[Difference]()
@@ -176,7 +181,7 @@ class Fetcher:
         if is_drift and count:
             log.warning("%s differed from its PDS in %d records at %s, which both had", did, count, commit.rev)
         head = Chain(did, "synchronized", commit.rev, commit.data, export.commit_cid, None, "fetched", "fetch")
-        await self._lanes.run(did, lambda: self._end(job, head, is_final=is_final))
+        await self._lanes.run(did, lambda: self._end(job, head._replace(fetched_at=asked_at)))
         log.info("%s fetched at %s: %d records changed", did, commit.rev, count)
 
     async def _held(self, did: str) -> AsyncIterator[Held]:
@@ -227,15 +232,15 @@ class Fetcher:
             raise Superseded(f"{did} is no longer to be fetched")
         return state
 
-    async def _end(self, job: Job, head: Chain, *, is_final: bool) -> None:
+    async def _end(self, job: Job, head: Chain) -> None:
         """The repository is here, and what came meanwhile follows. A step of its lane."""
         did, rev = head.did, head.rev or ""
         chain, _ = await self._known(did)
         if chain is not None and (chain.needs_rev or "") > rev:
             raise HostError(f"{did} has moved on to {chain.needs_rev}, and {rev} was fetched", temporary=True)
         state = await self._require_wanted(did)
-        now = datetime.now(UTC)
-        self._effects.stand(head._replace(proven_at=now, fetched_at=now), state)
+        is_final = head.fetched_at is not None
+        self._effects.stand(head._replace(proven_at=datetime.now(UTC)), state)
         self._writer.batch.finish(job)
         self._metrics.fetches["ok" if is_final else "upstream_ok"] += 1
         if not is_final:
