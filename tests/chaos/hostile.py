@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -113,8 +114,8 @@ class Hostile(Upstream):
         """A row of `tests/writer/forge`, of an account that the directory has; wrong whatever is held of it."""
         forgery = self._rng.choice(self._forgeries).build(self._rng)
         frame = renumbered(forgery.frame, 1) if _has_envelope(forgery.frame) else forgery.frame
-        if examine(frame, forgery.multikey, None, forgery.now_us).verdict != "invalid":
-            return []  # its flaw was its number, or that it does not follow from a state that nobody has here
+        if examine(frame, forgery.multikey, None, time.time_ns() // 1_000).verdict != "invalid":
+            return []  # its flaw was its number, its time, or that it does not follow from a state that nobody has here
         document = forgery.document
         document["service"][0]["serviceEndpoint"] = self._pdses[0].url
         self._directory.publish(document, timestamp(1_750_000_000_000_000))
