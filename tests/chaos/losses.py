@@ -26,7 +26,7 @@ async def faulty_wires(arena: Arena) -> Toll:
         return await _lossy(world, arena, [Lossy(world.rng, SHARE) for _ in world.pdses])
 
 
-@scenario("faulty wires, two ways")
+@scenario("two faulty wires")
 async def faulty_wires_twice(arena: Arena) -> Toll:
     """the same on every wire of two upstreams that bring the same: PDSes, and a relay of them"""
     async with made_up(arena) as world, Relay(*(pds.url for pds in world.pdses)) as relay:
