@@ -61,7 +61,8 @@ def _feed(client: socket.socket, raw: bytes, messages: list[bytes], repeats: int
         for _ in range(repeats):
             client.sendall(raw)
         return
-    shake_hands(client, request)
+    if not shake_hands(client, request):
+        return
     for _ in range(repeats):
         for one in messages:
             client.sendall(one)
@@ -70,17 +71,21 @@ def _feed(client: socket.socket, raw: bytes, messages: list[bytes], repeats: int
     client.recv(4_096)
 
 
-def shake_hands(client: socket.socket, request: bytes) -> None:
-    """Answer a WebSocket client, of whose request this is the beginning."""
+def shake_hands(client: socket.socket, request: bytes) -> bool:
+    """Answer a client, of whose request this is the beginning; whether it is one of WebSocket."""
     while b"\r\n\r\n" not in request:
         request += client.recv(4_096)
     headers = dict(line.split(b": ", 1) for line in request.split(b"\r\n")[1:] if b": " in line)
-    key = next(value for name, value in headers.items() if name.lower() == b"sec-websocket-key")
+    key = next((value for name, value in headers.items() if name.lower() == b"sec-websocket-key"), None)
+    if key is None:
+        client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        return False
     accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())  # noqa: S324 - the handshake's own hash
     client.sendall(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
     )
+    return True
 
 
 def message(frame: bytes) -> bytes:
