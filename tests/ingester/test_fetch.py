@@ -335,3 +335,19 @@ async def fetch_once(there: World, made: Engine, account: Account, note: str | N
 
 def _unavailable(_car: bytes) -> bytes:
     raise web.HTTPServiceUnavailable
+
+
+async def test_it_is_known_as_of_when_its_pds_was_asked(database_url: str) -> None:
+    """What the PDS says while the export is on its way is newer than that, and none of it is thereby refuted."""
+    async with world(database_url) as there:
+        artist = there.pds.create_account("artist")
+        artist.write(create(artist, 1))
+        there.pds.gate = asyncio.Event()
+        async with there.ingesting() as made:
+            async with asyncio.timeout(SECONDS):
+                while not there.pds.asked["com.atproto.sync.getRepo"]:
+                    await asyncio.sleep(0.01)
+            meanwhile = await there.value("select clock_timestamp()")
+            there.pds.gate.set()
+            await there.settled(made)
+        assert await there.value("select fetched_at < $1 and proven_at > $1 from repos", meanwhile)
