@@ -152,15 +152,22 @@ def sending(phases: list[Phase], step: int) -> Iterator[tuple[int, Connection]]:
         process.join()
 
 
+def _subscriber(server: socket.socket) -> socket.socket:
+    """The first client that asks for the stream, its handshake done; others ask what this host is."""
+    while True:
+        client, _ = server.accept()
+        if shake_hands(client, client.recv(4_096)):
+            return client
+        client.close()
+
+
 def _serve(phases: list[Phase], step: int, pipe: Connection) -> None:
     tracked = list(_tracked_frames(commits(_nothing), sum(phase.on_topic for phase in phases)))
     strangers = _Strangers()
     with socket.create_server(("127.0.0.1", 0)) as server:
         pipe.send(server.getsockname()[1])
         pid = pipe.recv()
-        client, _ = server.accept()
-        with client:
-            shake_hands(client, client.recv(4_096))
+        with _subscriber(server) as client:
             mine = iter(tracked)
             sent = 0
             pipe.send(sample(pid, sent))

@@ -1,5 +1,6 @@
 """How much strangers can make us ask, and what becomes of identities that are no more."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -8,11 +9,12 @@ from aiohttp import web
 from appview.jobs.rows import want
 from ingester.engine import Engine
 from tests.ingester.test_account import are_of, ask_again, hurry, likes_of, pair, status_of
-from tests.ingester.world import World, create, world
+from tests.ingester.world import SECONDS, World, create, world
 from tests.system.synthetic import Account, Pds, Server
 from tests.writer.keys import P256, SigningKey
 from tests.writer.repo import did_document
 
+GET_STATUS = "com.atproto.sync.getRepoStatus"
 FLOOD = 400
 """Messages of a flood."""
 
@@ -254,3 +256,25 @@ async def test_a_did_web_that_says_it_is_gone_is_hidden_and_kept(database_url: s
             made.signers.purge(account.did)
             await ask_again(there, made, account)
             assert await status_of(there, account) == (True, None)
+
+
+async def test_what_was_answered_first_is_not_written_last(database_url: str) -> None:
+    """There are two kinds of job that ask about an account: an old answer to one must not undo that to the other."""
+    async with world(database_url) as there:
+        fan = there.pds.create_account("fan")
+        fan.write(create(fan, 1))
+        async with there.ingesting() as made:
+            await there.settled(made)
+            asked = there.pds.asked[GET_STATUS]
+            answer = there.pds.late[GET_STATUS] = asyncio.Event()
+            await want(there.connection, "recheck", [fan.did])
+            made.workers["recheck"].wake.set()
+            async with asyncio.timeout(SECONDS):
+                while there.pds.asked[GET_STATUS] == asked:
+                    await asyncio.sleep(0.01)
+            fan.set_status("deactivated")
+            await there.until("select exists (select from jobs where kind = 'status' and leased)")
+            await asyncio.sleep(0.3)
+            answer.set()
+            await there.settled(made)
+        assert not await there.value("select active from actors where did = $1", fan.did)

@@ -45,6 +45,8 @@ class Server:
         """Methods, or other last parts of paths, that it answers 503 for."""
         self.asked: Counter[str] = Counter()
         self.port = 0
+        self.late: dict[str, asyncio.Event] = {}
+        """By method, what the next answer waits for once it is made: it is then no longer how things stand."""
         self._routes: dict[str, Handler] = {}
         self._server: TestServer | None = None
 
@@ -84,7 +86,10 @@ class Server:
         self.asked[name] += 1
         if self.down or name in self.refuses:
             raise web.HTTPServiceUnavailable
-        return await handler(request)
+        answer = await handler(request)
+        if name in self.late:
+            await self.late.pop(name).wait()
+        return answer
 
 
 def refusal(error: str, message: str = "") -> web.Response:
