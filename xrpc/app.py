@@ -15,20 +15,26 @@ from starlette.routing import Route
 from appview.config import Config
 from appview.db import create_pool
 from appview.reads.views import Views
+from appview.signer import Signer
 from lexicons.catalog import Catalog, shipped
+from xrpc.auth import authentication
 from xrpc.dispatch import Dispatcher
 from xrpc.errors import XrpcError, answer_http_error, answer_xrpc_error
+from xrpc.generators import generators_of
+from xrpc.hot import HOT_SECONDS, Hot
 from xrpc.http.edge import Edge
 from xrpc.http.health import health
 from xrpc.http.metrics import Metrics
+from xrpc.http.openapi import OpenApi
 from xrpc.http.page import Page
 from xrpc.http.ready import ready
 from xrpc.http.well_known import did_document, robots
 from xrpc.methods import METHODS
+from xrpc.network import network
 from xrpc.signatures import Handler, by_nsid, check_methods
 
 POOL_SIZE: Final = 10
-STATEMENT_SECONDS: Final = 5.0
+STATEMENT_SECONDS: Final = 3.0
 CLOSE_SECONDS: Final = 5.0
 
 
@@ -38,10 +44,12 @@ def create_app(
     methods: Mapping[str, Handler] = METHODS,
     catalog: Catalog | None = None,
     validate_output: bool = False,
+    hot_seconds: float = HOT_SECONDS,
 ) -> Starlette:
     """The application, which needs no database to come to be.
 
-    With `validate_output`, for tests, an answer or an error that its lexicon does not allow is raised. Raises
+    With `validate_output`, for tests, an answer or an error that its lexicon does not allow is raised. Answers to
+    nobody in particular are kept for `hot_seconds`. Raises
     SignatureError when `methods` and `catalog` (by default the documents that are shipped) do not go together, and
     LexiconError when there is no such catalog.
     """
@@ -49,6 +57,8 @@ def create_app(
     handlers = by_nsid(methods, config.namespace)
     check_methods(catalog, handlers, config.namespace)
     registry = CollectorRegistry()
+    zipped = [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)]
+    dispatcher = Dispatcher(catalog, handlers, registry, validate_output=validate_output, hot=Hot(hot_seconds))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -58,7 +68,12 @@ def create_app(
         pool = await create_pool(url, size=POOL_SIZE, command_seconds=STATEMENT_SECONDS, read_only=True, lazy=True)
         app.state.pool = pool
         try:
-            yield
+            async with (
+                network(config) as app.state.network,
+                authentication(config, pool, app.state.network.identities, registry) as app.state.auth,
+            ):
+                app.state.generators = generators_of(app.state.network, registry)
+                yield
         finally:
             # Whoever asked was answered by now; a database that is silent must not hold up the end.
             with suppress(TimeoutError):
@@ -67,18 +82,16 @@ def create_app(
 
     app = Starlette(
         routes=[
-            Route("/", Page(handlers).answer),
+            Route("/", Page(handlers).answer, middleware=zipped),
             Route("/xrpc/_health", health),
-            Route("/xrpc/{path:path}", Dispatcher(catalog, handlers, registry, validate_output=validate_output)),
+            Route("/xrpc/{path:path}", dispatcher),
+            Route("/api/openapi.json", OpenApi(config, catalog, handlers).answer, middleware=zipped),
             Route("/ready", ready),
-            Route("/metrics", Metrics(registry).answer),
+            Route("/metrics", Metrics(registry).answer, middleware=zipped),
             Route("/.well-known/did.json", did_document),
             Route("/robots.txt", robots),
         ],
-        middleware=[
-            Middleware(Edge, strict=validate_output),
-            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5),
-        ],
+        middleware=[Middleware(Edge, strict=validate_output)],
         exception_handlers={XrpcError: answer_xrpc_error, HTTPException: answer_http_error},
         lifespan=lifespan,
     )
@@ -86,4 +99,5 @@ def create_app(
     app.state.config = config
     app.state.catalog = catalog
     app.state.views = Views(config.namespace, config.policy())
+    app.state.signer = Signer(config.service_did, config.secret_key) if config.secret_key else None
     return app

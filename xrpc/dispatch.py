@@ -1,7 +1,9 @@
 """From `/xrpc/{nsid}` to a handler and back to JSON, as the lexicons have it."""
 
 import asyncio
+import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -15,14 +17,20 @@ from lexicons.data import DataError, from_json
 from lexicons.drisl import MAX_NESTING
 from lexicons.formats import is_nsid
 from lexicons.validate import InvalidValue, Validator
+from xrpc.answers import Answer
+from xrpc.auth import Authentication, about
 from xrpc.availability import within
 from xrpc.context import Context, context_of
-from xrpc.errors import GENERAL, NAMES, InvalidRequest, JSONResponse, XrpcError
+from xrpc.errors import GENERAL, NAMES, InvalidRequest, Unavailable, XrpcError
+from xrpc.hot import Hot
 from xrpc.params import Parameters
 from xrpc.signatures import Handler, argument_name
 
-ANSWER_SECONDS: Final = 8.0
+ANSWER_SECONDS: Final = 5.0
 """A PDS that passes a request on to us waits 10 s for the answer to begin (XR-42)."""
+
+MOST_AT_ONCE: Final = 256
+"""Requests that may be in work; who comes on top of these hears at once that it is too much."""
 
 MAX_BODY: Final = 100 * 1024
 """In bytes (XR-16)."""
@@ -30,6 +38,10 @@ MAX_BODY: Final = 100 * 1024
 BODY_SECONDS: Final = 5.0
 """How long a body that is announced may keep its first byte back."""
 
+_LONGEST_HOT: Final = 2_048
+"""In bytes, of a query string whose answer is kept."""
+_PERSONAL: Final = frozenset({b"authorization", b"atproto-min-rev", b"transfer-encoding", b"content-length"})
+"""Headers that an answer may depend on."""
 _ALLOW: Final = {"Allow": "GET, HEAD, OPTIONS"}
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -41,18 +53,19 @@ class InvalidOutput(Exception):
 class Method:
     """One query: how it is asked, and what is made of the answer."""
 
-    def __init__(self, nsid: str, handler: Handler, catalog: Catalog, validator: Validator) -> None:
+    def __init__(self, nsid: str, handler: Handler, catalog: Catalog, validator: Validator, seconds: Histogram) -> None:
         definition = catalog.definition(nsid)
         self.nsid = nsid
         self.errors = GENERAL | {error["name"] for error in definition.get("errors", [])}
         self.parameters = Parameters(nsid, definition, validator)
+        self.seconds = seconds.labels(nsid)
         self._handler = handler
         self._validator = validator
 
-    async def ask(self, ctx: Context, values: Mapping[str, Any]) -> bytes:
-        """The answer as JSON; `values` are by the lexicon's names."""
+    async def ask(self, ctx: Context, values: Mapping[str, Any], seconds: float) -> bytes:
+        """The answer as JSON, within `seconds`; `values` are by the lexicon's names."""
         arguments = {argument_name(name): value for name, value in values.items()}
-        return orjson.dumps(await within(ANSWER_SECONDS, self._handler(ctx, **arguments)))
+        return orjson.dumps(await within(seconds, self._handler(ctx, **arguments)))
 
     def check_answer(self, body: bytes) -> None:
         """Raises InvalidOutput unless `body` is what the lexicon promises."""
@@ -79,17 +92,20 @@ class Dispatcher:
         registry: CollectorRegistry,
         *,
         validate_output: bool,
+        hot: Hot,
     ) -> None:
         validator = Validator(catalog)
-        self._methods = {nsid: Method(nsid, handler, catalog, validator) for nsid, handler in handlers.items()}
         self._validate_output = validate_output
-        self._seconds = Histogram(
+        self._hot = hot
+        self._at_once = 0
+        seconds = Histogram(
             "plyr_xrpc_seconds",
             "From a request's parameters to its answer.",
             ["method"],
             buckets=_BUCKETS,
             registry=registry,
         )
+        self._methods = {nsid: Method(nsid, handler, catalog, validator, seconds) for nsid, handler in handlers.items()}
         self._failures = Counter(
             "plyr_xrpc_errors", "Requests answered with an error.", ["method", "error"], registry=registry
         )
@@ -107,24 +123,49 @@ class Dispatcher:
             raise
         await response(scope, receive, send)
 
-    async def _respond(self, request: Request, nsid: str) -> Response:
+    async def _respond(self, request: Request, nsid: str) -> Answer | Response:
         method = self._find(nsid)
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=_ALLOW)
         if request.method not in {"GET", "HEAD"}:
             raise XrpcError(405, NAMES[405], "Incorrect HTTP method: this is a query.", headers=_ALLOW)
-        with self._seconds.labels(nsid).time():
-            values = method.parameters.parse(request.scope["query_string"])
-            await _refuse_body(request)
-            try:
-                body = await method.ask(context_of(request), values)
-            except XrpcError as error:
-                if self._validate_output:
-                    method.check_error(error)
-                raise
+        with method.seconds.time():
+            if self._may_be_hot(request):
+                key = nsid, request.scope["query_string"]
+                return await self._hot.answer(key, partial(self._ask, method, request))
+            return await self._ask(method, request)
+
+    @staticmethod
+    def _may_be_hot(request: Request) -> bool:
+        """Whether the answer depends on nothing but the query."""
+        if len(request.scope["query_string"]) > _LONGEST_HOT:
+            return False
+        return _PERSONAL.isdisjoint(name for name, _ in request.scope["headers"])
+
+    async def _ask(self, method: Method, request: Request) -> Answer:
+        if self._at_once >= MOST_AT_ONCE:
+            raise Unavailable("More is asked of this server at once than it can answer.")
+        self._at_once += 1
+        try:
+            return await self._asked(method, request)
+        except XrpcError as error:
+            if self._validate_output:
+                method.check_error(error)
+            raise
+        finally:
+            self._at_once -= 1
+
+    async def _asked(self, method: Method, request: Request) -> Answer:
+        authentication: Authentication = request.app.state.auth
+        values = method.parameters.parse(request.scope["query_string"])
+        began = time.monotonic()
+        caller = await authentication.caller(request.headers, method.nsid)
+        await _refuse_body(request)
+        ctx = context_of(request, caller and caller.did)
+        body = await method.ask(ctx, values, ANSWER_SECONDS - (time.monotonic() - began))
         if self._validate_output:
             method.check_answer(body)
-        return Response(body, media_type=JSONResponse.media_type)
+        return Answer(body, about(caller))
 
     def _find(self, nsid: str) -> Method:
         method = self._methods.get(nsid)

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import orjson
 
 from appview.db import Connection
+from appview.index import sort
 from appview.index.counts import Changes
 from appview.index.records import Incoming, RecordType
 from appview.index.repos import ProvenBy
-from appview.index.sort import sort_at
 from appview.index.tolerance import Judgement
 
 
@@ -36,6 +36,15 @@ class _Latest(NamedTuple):
     fresh: bool
 
 
+class _Moved(NamedTuple):
+    """A record that was written; `is_new` where nothing was held of it before."""
+
+    uri: str
+    sort_at: datetime
+    indexed_at: datetime
+    is_new: bool
+
+
 async def apply(
     connection: Connection,
     types: Mapping[str, RecordType],
@@ -58,14 +67,19 @@ async def apply(
     for nsid, kind in types.items():
         gone: list[str] = []
         come: list[Incoming] = []
-        for uri, at, is_new in rows.get(nsid, ()):
+        for uri, sort_at, indexed_at, is_new in rows.get(nsid, ()):
             change, earlier, fresh = latest[uri]
             if doubts or not is_new:
                 gone.append(uri)
             judgement = change.judgement
-            if judgement is None or change.cid is None or judgement.value is None or judgement.verdict == "rejected":
+            if judgement is None or judgement.value is None or judgement.verdict == "rejected":
                 continue
-            come.append(Incoming(uri, change.did, change.cid, judgement.value, at, earlier, fresh))
+            if change.cid is None or change.block is None:
+                continue
+            size = len(change.block)
+            come.append(
+                Incoming(uri, change.did, change.cid, judgement.value, sort_at, indexed_at, size, earlier, fresh)
+            )
         if gone or come:
             await kind.swap(connection, gone, come, counts)
     await counts.apply(connection)
@@ -97,14 +111,12 @@ def _row(change: Change, now: datetime) -> tuple[object, ...]:
     if judgement.deviations:
         # Within an array of jsonb, a bare list would be taken for another dimension.
         deviations = orjson.Fragment(orjson.dumps([deviation.as_json() for deviation in judgement.deviations]))
-    at = sort_at(rkey, judgement.value, now)
+    at = sort.sort_at(rkey, judgement.value, now)
     return uri, did, collection, rev, cid, block, judgement.verdict, deviations, at, proven_by
 
 
-async def _upsert(
-    connection: Connection, latest: Mapping[str, _Latest], now: datetime
-) -> dict[str, list[tuple[str, datetime, bool]]]:
-    """Write the records; by collection, those that moved: uri, sort_at, and whether nothing was held of it before."""
+async def _upsert(connection: Connection, latest: Mapping[str, _Latest], now: datetime) -> dict[str, list[_Moved]]:
+    """Write the records; by collection, those that moved."""
     columns = zip(*[_row(latest[uri].change, now) for uri in sorted(latest)], strict=True)
     rows = await connection.fetch(
         """
@@ -118,12 +130,12 @@ async def _upsert(
             proven_by = excluded.proven_by,
             indexed_at = case when records.cid = excluded.cid then records.indexed_at else excluded.indexed_at end
         where records.rev <= excluded.rev
-        returning uri, collection, sort_at, xmax = 0
+        returning collection, uri, sort_at, indexed_at, xmax = 0
         """,
         *columns,
         now,
     )
-    moved: dict[str, list[tuple[str, datetime, bool]]] = {}
-    for uri, collection, at, is_new in rows:
-        moved.setdefault(collection, []).append((uri, at, is_new))
+    moved: dict[str, list[_Moved]] = {}
+    for collection, *record in rows:
+        moved.setdefault(collection, []).append(_Moved(*record))
     return moved

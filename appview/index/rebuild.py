@@ -20,7 +20,7 @@ from appview.index.tolerance import Judge, Judgement
 PAGE: Final = 500
 """Records in a page; fewer where they are large."""
 _PAGE_BYTES: Final = 16 * 1024 * 1024
-_COLUMNS: Final = "uri, did, collection, cid, value, verdict, deviations, sort_at"
+_COLUMNS: Final = "uri, did, collection, cid, value, verdict, deviations, sort_at, indexed_at"
 
 
 class Held(NamedTuple):
@@ -34,6 +34,7 @@ class Held(NamedTuple):
     verdict: str | None
     deviations: list[dict[str, str]] | None
     sort_at: datetime | None
+    indexed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,10 @@ def incoming(record: Held, judgement: Judgement | None) -> Incoming | None:
     """The record as it is to be shown; None when it is not."""
     if judgement is None or judgement.value is None or judgement.verdict == "rejected":
         return None
-    if record.cid is None or record.sort_at is None:
+    if record.cid is None or record.value is None or record.sort_at is None:
         return None
-    return Incoming(record.uri, record.did, record.cid, judgement.value, record.sort_at)
+    size = len(record.value)
+    return Incoming(record.uri, record.did, record.cid, judgement.value, record.sort_at, record.indexed_at, size)
 
 
 async def page(connection: Connection, after: str, end: str = "") -> list[Held]:

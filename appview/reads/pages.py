@@ -21,8 +21,11 @@ Moment: TypeAlias = tuple[datetime, str]
 MAX_BYTES: Final = 4_000_000
 """What the records of a page may weigh together; one record is always let through."""
 
+# Projections that say themselves how large a record is.
+_SIZED: Final = frozenset({"tracks"})
+
 # Before every row, newest first.
-_NEWEST: Final[Moment] = (datetime.max.replace(tzinfo=UTC), "")
+NEWEST: Final[Moment] = (datetime.max.replace(tzinfo=UTC), "")
 
 
 class Page(NamedTuple, Generic[K]):
@@ -39,17 +42,21 @@ async def newest(
 
     `where` is one more condition in SQL, on `given` as `$4` and following.
     """
+    sized = table in _SIZED
+    page = f"""
+        select uri, sort_at {", size" if sized else ""} from {table}
+        where (sort_at, uri) < ($1, $2) and {where} and {visible(f"{table}.did")}
+        order by sort_at desc, uri desc limit $3
+    """  # noqa: S608 - conditions of our own
     rows = await connection.fetch(
-        f"""
+        page
+        if sized
+        else f"""
         select page.*, octet_length(records.value) as size
-        from (
-            select uri, sort_at from {table}
-            where (sort_at, uri) < ($1, $2) and {where} and {visible(f"{table}.did")}
-            order by sort_at desc, uri desc limit $3
-        ) as page left join records using (uri)
+        from ({page}) as page left join records using (uri)
         order by sort_at desc, uri desc
         """,  # noqa: S608 - conditions of our own
-        *(after or _NEWEST),
+        *(after or NEWEST),
         limit + 1,
         *given,
     )

@@ -20,22 +20,31 @@ from xrpc.app import create_app
 NAMESPACE = "fm.plyr"
 
 
+def path(method: str) -> str:
+    """Where a query is asked: `feed.getTracks` is one of ours, `com.atproto.…` is itself."""
+    return f"/xrpc/{method}" if method.startswith("com.atproto.") else f"/xrpc/{NAMESPACE}.{method}"
+
+
 class Client(httpx.AsyncClient):
     """An HTTP client of one application; `app` is that application."""
 
-    def __init__(self, app: Starlette) -> None:
-        super().__init__(transport=httpx.ASGITransport(app), base_url="http://appview.test")
+    def __init__(self, app: Starlette, auth: httpx.Auth | None = None) -> None:
+        super().__init__(transport=httpx.ASGITransport(app), base_url="http://appview.test", auth=auth)
         self.app = app
+
+    def signed_in(self, viewer: httpx.Auth) -> "Client":
+        """Another client of the same application, whose requests are those of `viewer` (tests/xrpc/viewer.py)."""
+        return Client(self.app, viewer)
 
     async def ask(self, method: str, **parameters: Any) -> Any:
         """What our query `method`, such as `feed.getTracks`, answers to `parameters`, by the lexicon's names."""
-        answer = await self.get(f"/xrpc/{NAMESPACE}.{method}", params=parameters)
+        answer = await self.get(path(method), params=parameters)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def refused(self, method: str, **parameters: Any) -> tuple[int, str]:
         """The status and the error name with which the query is refused."""
-        answer = await self.get(f"/xrpc/{NAMESPACE}.{method}", params=parameters)
+        answer = await self.get(path(method), params=parameters)
         assert answer.status_code >= 400, answer.text
         return answer.status_code, answer.json()["error"]
 
@@ -56,5 +65,5 @@ async def running(app: Starlette) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def strict_client(database_url: str, **settings: str) -> AsyncIterator[Client]:
     """A client of the whole application on `database_url`."""
-    async with running(create_app(config(database_url, **settings), validate_output=True)) as client:
+    async with running(create_app(config(database_url, **settings), validate_output=True, hot_seconds=0.0)) as client:
         yield client

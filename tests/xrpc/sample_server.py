@@ -11,7 +11,7 @@ from xrpc.app import create_app
 
 
 def create(config: Config) -> Starlette:
-    return create_app(config, methods=METHODS, catalog=catalog())
+    return create_app(config, methods=METHODS, catalog=catalog(), hot_seconds=0.0)
 
 
 if __name__ == "__main__":

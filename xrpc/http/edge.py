@@ -4,6 +4,7 @@ Any origin may read any answer (XR-30): no answer depends on a cookie. Each requ
 the log. Query strings are not logged.
 """
 
+import itertools
 import logging
 import re
 import secrets
@@ -11,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,20 +26,25 @@ _EXPOSED: Final = (
     "ratelimit-remaining",
     "ratelimit-reset",
     "retry-after",
+    "www-authenticate",
     "x-request-id",
 )
-_ALWAYS: Final[Mapping[str, str]] = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": ", ".join(_EXPOSED),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-_NO_PAGE: Final = "default-src 'none'; frame-ancestors 'none'"
+_ALWAYS: Final = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", ", ".join(_EXPOSED).encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_POLICY: Final = b"content-security-policy"
+_NO_PAGE: Final = b"default-src 'none'; frame-ancestors 'none'"
 _PREFLIGHT: Final[Mapping[str, str]] = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, OPTIONS",
     "Access-Control-Max-Age": "86400",
     "Vary": "Access-Control-Request-Headers",
 }
+# Of this process, and of each request to it: to be found in a log, not to be secret.
+_OURS: Final = f"{secrets.token_hex(5)}-"
+_numbers: Final = itertools.count(1)
 # Asked every few seconds by machines that look after this one.
 _QUIET: Final = frozenset({"/metrics", "/ready", "/xrpc/_health"})
 
@@ -86,7 +92,7 @@ class _Exchange:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         given = Headers(scope=scope).get("x-request-id", "")
-        self.id = given if _is_request_id(given) else secrets.token_hex(8)
+        self.id = given if _is_request_id(given) else f"{_OURS}{next(_numbers):x}"
         self.status: int | None = None
         self._path: str = scope["path"]
         # Whatever a path holds, it is one line of the log, and not a long one.
@@ -98,12 +104,13 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            for name, value in _ALWAYS.items():
-                headers.setdefault(name, value)
-            headers["X-Request-Id"] = self.id
-            if not headers.get("content-type", "").startswith("text/html"):
-                headers.setdefault("Content-Security-Policy", _NO_PAGE)
+            # By hand, since every answer comes through here.
+            given = dict(message["headers"])
+            more = [(b"x-request-id", self.id.encode())]
+            more += [header for header in _ALWAYS if header[0] not in given]
+            if not given.get(b"content-type", b"").startswith(b"text/html") and _POLICY not in given:
+                more.append((_POLICY, _NO_PAGE))
+            message["headers"] = [*message["headers"], *more]
         elif message["type"] == "http.response.body":
             self._bytes += len(message.get("body", b""))
         await self._send(message)

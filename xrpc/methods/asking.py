@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from appview.db import Connection
 from appview.reads import names, responses
@@ -9,11 +10,27 @@ from xrpc.context import Context
 from xrpc.cursors import Key, encode
 from xrpc.errors import XrpcError
 
+WAIT_SECONDS: Final = 1.0
+"""For a connection: whoever gets none within it is told to come back."""
+
+
+@asynccontextmanager
+async def reading(ctx: Context) -> AsyncIterator[Connection]:
+    """A connection each statement of which sees the index as it then is: for an answer that rests on one of them.
+
+    What follows it in further statements may then be newer, and is shown only where it still may be.
+    """
+    async with ctx.pool.acquire(timeout=WAIT_SECONDS) as connection:
+        yield connection
+
 
 @asynccontextmanager
 async def snapshot(ctx: Context) -> AsyncIterator[Connection]:
     """A connection that sees the index as it is at this moment, whatever is written meanwhile."""
-    async with ctx.pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    async with (
+        ctx.pool.acquire(timeout=WAIT_SECONDS) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
         yield connection
 
 

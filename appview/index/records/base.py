@@ -14,7 +14,7 @@ Row: TypeAlias = tuple[Any, ...]
 
 
 class Incoming(NamedTuple):
-    """A version of a record that is to be shown.
+    """A version of a record that is to be shown; `size` in bytes.
 
     `earlier` are shown versions that this one follows within the same batch, oldest first. `fresh` says that the record
     was gone or rejected in between, so that nothing is carried over from the row that is there.
@@ -25,6 +25,8 @@ class Incoming(NamedTuple):
     cid: bytes
     value: Value
     sort_at: datetime
+    indexed_at: datetime
+    size: int
     earlier: tuple[Value, ...] = ()
     fresh: bool = False
 
@@ -55,8 +57,11 @@ class RecordType(ABC):
         """The row that shows `record`; None for a record that is kept and never shown by itself. Pure."""
 
     def count(self, changes: Changes, row: Row, n: int) -> None:
-        """Tell `changes` that `n` rows came (1) or went (-1) that begin as `row` does: uri, did, subject."""
-        changes.record(self.name, row[1], n)
+        """Tell `changes` that `row` came (1), or that one went (-1) that began as `row` does: uri, did, subject.
+
+        What went is told before what came.
+        """
+        changes.record(self.name, row[0], row[1], n)
 
     async def replace(self, connection: Connection, gone: Sequence[str], come: Sequence[Incoming]) -> None:
         """As `swap`, whether or not there are rows of `come`, and bring the counts up to date."""

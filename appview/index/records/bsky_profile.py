@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from appview.index.counts import Changes
 from appview.index.records import fields
 from appview.index.records.base import Incoming, RecordType, Row
 from appview.index.records.fields import Value
@@ -42,8 +43,13 @@ class BskyProfiles(RecordType):
     name = "bsky_profile"
     signal = False
     table = "bsky_profiles"
-    columns = "uri text, did text, display_name text, description text, avatar_cid text"
+    columns = "uri text, did text, display_name text, description text, avatar_cid text, labelled boolean"
 
     def row(self, record: Incoming) -> Row:
         """The row that shows `record`."""
-        return record.uri, record.did, *read(record.value)
+        return record.uri, record.did, *read(record.value), bool(fields.labels(record.value))
+
+    def count(self, changes: Changes, row: Row, n: int) -> None:
+        """The account is found by the name that it has there."""
+        super().count(changes, row, n)
+        changes.documents.account(row[1])

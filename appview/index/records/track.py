@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+from appview.index.counts import Changes
 from appview.index.records import fields
 from appview.index.records.base import Incoming, RecordType, Row
 from appview.index.records.fields import Blob, Value
+from appview.index.search import documents
 
 LOCKED = "locked"
 """The gate of a track whose gate does not say of what kind it is."""
@@ -83,7 +85,8 @@ class Tracks(RecordType):
     table = "tracks"
     columns = (
         "uri text, did text, title text, artist text, album text, "
-        "duration integer, image_url text, gated boolean, sort_at timestamptz"
+        "duration integer, image_url text, gated boolean, sort_at timestamptz, "
+        "cid bytea, indexed_at timestamptz, size integer"
     )
 
     def row(self, record: Incoming) -> Row:
@@ -99,4 +102,12 @@ class Tracks(RecordType):
             track.image_url,
             track.gate is not None,
             record.sort_at,
+            record.cid,
+            record.indexed_at,
+            record.size,
         )
+
+    def count(self, changes: Changes, row: Row, n: int) -> None:
+        """A track is found by its title, its artist and its album."""
+        super().count(changes, row, n)
+        changes.documents.put(row[0], documents.track(*row[:5]) if n > 0 else None)

@@ -1,40 +1,60 @@
-"""Accounts as views: those that stand beside a record, and one by itself."""
+"""Accounts as views: those that stand beside a record, and those that are asked for themselves."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
 from appview.db import Connection
 from appview.index.records import fields
+from appview.reads.times import instant
 from appview.reads.views.media import Media
-from appview.reads.views.stored import COLUMNS, View, open_record
+from appview.reads.views.memory import Memory
+from appview.reads.views.stored import COLUMNS, View, labels_of, open_record
 from appview.reads.visibility import hidden, visible
+from lexicons.data import decode
+
+if TYPE_CHECKING:
+    from appview.reads.views.viewers import Ties
 
 NO_HANDLE: Final = "handle.invalid"
 """Stands where an account has no handle that verifies (VW-23)."""
 
+PERSON: Final = """
+    actors.handle, actors.pds, profiles.avatar, bsky_profiles.display_name, bsky_profiles.avatar_cid,
+    labelling.uri as labelling_uri, labelling.cid as labelling_cid, labelling.value as labelling_value,
+    labelling.sort_at as labelling_sort_at
+"""
+"""What a basic view needs of a row, where PROFILES are joined to `actors`."""
 
-class People:
-    """Accounts, by DID. Those that are not visible are not among them; those that were never seen are, by DID alone."""
+PROFILES: Final = """
+    left join profiles on profiles.did = actors.did
+    left join bsky_profiles on bsky_profiles.did = actors.did
+    left join records as labelling on labelling.uri = case when bsky_profiles.labelled then bsky_profiles.uri end
+"""
 
-    def __init__(self, rows: Iterable[asyncpg.Record], media: Media) -> None:
-        self._rows = {row["asked"]: row for row in rows}
+_WEIGHT: Final = 1_500
+"""Of a basic view in memory, in bytes, more or less."""
+
+
+class Faces:
+    """Makes basic views, as `media` lets them be; what was made once is remembered for as long as nothing changed."""
+
+    def __init__(self, media: Media, most: int) -> None:
         self._media = media
-        self._basic: dict[str, View] = {}
+        self._memory: Memory[View] = Memory(most)
 
-    def basic(self, did: str) -> View | None:
-        """`actor.defs#profileViewBasic`, one object for all who ask; None when the account is not visible."""
-        if did not in self._basic and did in self._rows:
-            self._basic[did] = self._present(self._rows[did])
-        return self._basic.get(did)
+    def of(self, did: str, row: asyncpg.Record) -> View:
+        """`actor.defs#profileViewBasic` of the account in a row with PERSON, whoever asks."""
+        name, picture = (row["handle"], row["display_name"]), (row["avatar"], row["avatar_cid"], row["pds"])
+        key = did, name, picture, row["labelling_cid"]
+        view = self._memory.get(key)
+        if view is None:
+            view = self._present(did, row)
+            self._memory.put(key, view, _WEIGHT)
+        return view
 
-    def pds(self, did: str) -> str | None:
-        """Where the account's repository is."""
-        return self._rows[did]["pds"] if did in self._rows else None
-
-    def _present(self, row: asyncpg.Record) -> View:
-        did = row["asked"]
+    def _present(self, did: str, row: asyncpg.Record) -> View:
         view: View = {"did": did, "handle": row["handle"] or NO_HANDLE}
         if row["display_name"]:
             view["displayName"] = row["display_name"]
@@ -43,57 +63,106 @@ class People:
             avatar = self._media.blob(row["pds"], did, row["avatar_cid"])
         if avatar is not None:
             view["avatar"] = avatar
-        if row["value"] is not None:
-            profile = open_record(row)
-            labels = profile.labels(fields.labels(profile.value))
+        if row["labelling_value"] is not None:
+            labels = labels_of(
+                row["labelling_uri"],
+                row["labelling_cid"],
+                row["labelling_sort_at"],
+                fields.labels(decode(row["labelling_value"])),
+            )
             if labels:
                 view["labels"] = labels
         return view
 
 
-async def load_people(connection: Connection, dids: Iterable[str], media: Media) -> People:
-    """Who are these accounts? In one statement, however many they are."""
-    rows = await connection.fetch(
+class People:
+    """Accounts, by DID. Those that are not visible are not among them; those that were never seen are, by DID alone."""
+
+    def __init__(self, faces: Faces) -> None:
+        self._faces = faces
+        self._rows: dict[str, asyncpg.Record] = {}
+        self._views: dict[str, View] = {}
+        self.ties: Ties | None = None
+
+    def add(self, did: str, row: asyncpg.Record) -> None:
+        """The account in a row with PERSON."""
+        self._rows[did] = row
+
+    def __contains__(self, did: str) -> bool:
+        return did in self._rows
+
+    @property
+    def dids(self) -> Iterable[str]:
+        """The accounts that are here."""
+        return self._rows.keys()
+
+    def pds(self, did: str) -> str | None:
+        """Where the account's repository is."""
+        return self._rows[did]["pds"] if did in self._rows else None
+
+    def basic(self, did: str) -> View | None:
+        """`actor.defs#profileViewBasic`, one object for all who ask; None when the account is not visible."""
+        if did not in self._views and did in self._rows:
+            view = self._faces.of(did, self._rows[did])
+            self._views[did] = view if self.ties is None else {**view, "viewer": self.ties.to_account(did)}
+        return self._views.get(did)
+
+
+async def load_people(connection: Connection, people: People, dids: Iterable[str]) -> None:
+    """Who are these accounts? In one statement, however many they are; in none when there are none to be asked for."""
+    asked = sorted({did for did in dids if did not in people})
+    if not asked:
+        return
+    for row in await connection.fetch(
         f"""
-        select asked.did as asked, actors.handle, actors.pds, profiles.avatar,
-            bsky_profiles.display_name, bsky_profiles.avatar_cid, {COLUMNS}
-        from unnest($1::text[]) as asked (did)
-        left join actors on actors.did = asked.did
-        left join profiles on profiles.did = actors.did
-        left join bsky_profiles on bsky_profiles.did = actors.did
-        left join records on records.uri = bsky_profiles.uri
+        select asked.did as asked, {PERSON}
+        from unnest($1::text[]) as asked (did) left join actors on actors.did = asked.did {PROFILES}
         where not {hidden("asked.did")}
         """,  # noqa: S608 - names of our own
-        sorted(set(dids)),
-    )
-    return People(rows, media)
+        asked,
+    ):
+        people.add(row["asked"], row)
 
 
-async def load_details(connection: Connection, did: str) -> asyncpg.Record | None:
-    """What is there to say of a visible account alone: its words about itself, its own profile record, its counts?"""
-    return await connection.fetchrow(
+async def load_accounts(connection: Connection, people: People, dids: Sequence[str]) -> Mapping[str, asyncpg.Record]:
+    """What is there to say of these accounts, as far as they are visible: their words about themselves, their own
+    profile records, their counts?
+    """
+    rows = await connection.fetch(
         f"""
-        select coalesce(nullif(profiles.bio, ''), bsky_profiles.description) as bio, {COLUMNS},
+        select actors.did as asked, {PERSON}, {COLUMNS},
+            coalesce(nullif(profiles.bio, ''), bsky_profiles.description) as bio,
             coalesce(actor_counts.tracks, 0) as tracks, coalesce(actor_counts.lists, 0) as lists,
             coalesce(actor_counts.likes, 0) as likes, coalesce(actor_counts.followers, 0) as followers
-        from actors
-        left join profiles using (did) left join bsky_profiles using (did) left join actor_counts using (did)
+        from unnest($1::text[]) as asked (did) join actors on actors.did = asked.did {PROFILES}
+        left join actor_counts on actor_counts.did = actors.did
         left join records on records.uri = profiles.uri
-        where actors.did = $1 and {visible("actors.did")}
+        where {visible("asked.did")}
         """,  # noqa: S608 - names of our own
-        did,
+        list(set(dids)),
     )
+    for row in rows:
+        people.add(row["asked"], row)
+    return {row["asked"]: row for row in rows}
 
 
-def detailed(details: asyncpg.Record, basic: View) -> View:
+def profile(account: asyncpg.Record, basic: View) -> View:
+    """`actor.defs#profileView`."""
+    view = dict(basic)
+    if account["bio"]:
+        view["bio"] = account["bio"]
+    if account["value"] is not None:
+        view["indexedAt"] = instant(account["indexed_at"])
+    return view
+
+
+def detailed(account: asyncpg.Record, basic: View) -> View:
     """`actor.defs#profileViewDetailed`."""
     view = {
-        **basic,
-        "tracksCount": details["tracks"],
-        "listsCount": details["lists"],
-        "likesCount": details["likes"],
-        "followersCount": details["followers"],
+        **profile(account, basic),
+        "tracksCount": account["tracks"],
+        "listsCount": account["lists"],
+        "likesCount": account["likes"],
+        "followersCount": account["followers"],
     }
-    if details["bio"]:
-        view["bio"] = details["bio"]
-    return view if details["value"] is None else view | open_record(details).version()
+    return view if account["value"] is None else view | open_record(account).version()

@@ -1,6 +1,7 @@
 """A record as it is kept, opened for a view. Pure."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import asyncpg
@@ -38,12 +39,13 @@ class Stored(NamedTuple):
         """What the view of any record begins with: the version, and whose it is."""
         return {"uri": self.uri, "cid": self.cid, "author": author, **self.version()}
 
-    def labels(self, values: Iterable[str]) -> list[View]:
-        """What the author says of the record in the record itself, as labels on it."""
-        cts = instant(self.row["sort_at"])
-        return [{"src": self.did, "uri": self.uri, "cid": self.cid, "val": val, "cts": cts} for val in values]
-
 
 def open_record(row: asyncpg.Record) -> Stored:
     """The record in a row that has COLUMNS, and no tombstone."""
     return Stored(row["uri"], row["did"], str(CID(row["cid"])), decode(row["value"]), row)
+
+
+def labels_of(uri: str, cid: bytes, sort_at: datetime, values: Iterable[str]) -> list[View]:
+    """What the author of a record says of it in the record itself, as labels on it."""
+    src, version, cts = uri.split("/", 3)[2], str(CID(cid)), instant(sort_at)
+    return [{"src": src, "uri": uri, "cid": version, "val": val, "cts": cts} for val in values]

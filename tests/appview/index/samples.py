@@ -49,4 +49,4 @@ def record(collection: str, change: Mapping[str, Any] | None = None, *, without:
 
 
 def incoming(uri: str, value: Mapping[str, Any], *earlier: Mapping[str, Any], fresh: bool = False) -> Incoming:
-    return Incoming(uri, uri.split("/")[2], CID.of(encode(value)), value, NOW, earlier, fresh)
+    return Incoming(uri, uri.split("/")[2], CID.of(block := encode(value)), value, NOW, NOW, len(block), earlier, fresh)

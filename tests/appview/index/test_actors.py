@@ -4,7 +4,6 @@ import asyncio
 import itertools
 from typing import Any
 
-import asyncpg
 import pytest
 
 from appview import db
@@ -257,25 +256,6 @@ async def _rows_read(connection: Connection) -> int:
     await connection.execute("select pg_stat_force_next_flush()")
     found: int = await connection.fetchval("select sum(seq_tup_read + idx_tup_fetch)::bigint from pg_stat_user_tables")
     return found
-
-
-async def test_hiding_takes_as_long_as_it_takes(database_url: str) -> None:
-    connection = await db.connect(database_url)
-    await publish(connection, ALICE)
-    await connection.execute(
-        """
-        create function take_long() returns trigger language plpgsql as 'begin perform pg_sleep(0.6); return null; end';
-        create trigger slow after insert or update on totals execute function take_long();
-        """
-    )
-    await connection.close()
-    limits = {"statement_timeout": "300ms"}
-    hasty = await asyncpg.connect(database_url, command_timeout=0.3, server_settings=limits)
-    async with hasty.transaction():
-        await actors.set_taken_down(hasty, ALICE, True)
-    assert await hasty.fetchval("show statement_timeout") == "300ms"
-    assert await hasty.fetchval("select n from totals where name = 'track'") == 0
-    await hasty.close()
 
 
 async def test_to_forget_nobody(connection: Connection) -> None:

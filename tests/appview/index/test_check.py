@@ -31,7 +31,7 @@ async def test_an_index_that_agrees_with_itself(connection: Connection) -> None:
     assert progress == [await connection.fetchval("select count(*) from records")]
 
 
-COPY = "did, title, artist, album, duration, image_url, gated, sort_at from tracks where uri = '{song}'"
+COPY = "did, title, artist, album, duration, image_url, gated, sort_at, cid, indexed_at, size from tracks where uri = '{song}'"
 PLANTED = [
     ("update tracks set title = 'x' where uri = '{song}'", "{song}: its row in tracks has another title"),
     (
@@ -53,10 +53,11 @@ PLANTED = [
         "{song}: there is a row in lists, and no record that is shown",
     ),
     (
-        "insert into list_items (list, position, subject) values ('{nobody}', 0, 'x')",
+        "insert into list_items (list, position, subject, sort_at) values ('{nobody}', 0, 'x', now())",
         "{nobody}: there is a row in list_items, and no record that is shown",
     ),
     ("delete from list_items where list = '{list}'", "{list}: its row in lists has another items"),
+    ("update list_items set sort_at = 'epoch' where list = '{list}'", "{list}: its row in lists has another items"),
     ("update lists set item_count = 9 where uri = '{list}'", "{list}: its row in lists has another item_count"),
     ("update lists set name = 'x' where uri = '{list}'", "{list}: its row in lists has another inherited"),
     ("update lists set inherited = default where uri = '{bare}'", "{bare}: its row in lists has another inherited"),
@@ -143,7 +144,7 @@ async def test_large_records_come_in_small_pages(connection: Connection) -> None
         sizes.append(len(records))
         after = records[-1].uri
     assert sizes == [17, 3]
-    await connection.execute("update records set value = $1", encode(big))
+    await connection.execute("update records set value = $1", encode(big | {"n": 20}))
     assert len(await findings(connection)) == 20
 
 

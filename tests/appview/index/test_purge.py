@@ -25,9 +25,10 @@ NAMED = {
     "profiles.uri profiles.did bsky_profiles.uri bsky_profiles.did",
     "follows.uri follows.did follows.subject plays.uri plays.did plays.subject",
     "generators.uri generators.did generators.service subject_counts.subject actor_counts.did",
-    "repos.did held_frames.did dead_letters.did jobs.subject did_documents.did",
+    "repos.did held_frames.did dead_letters.did jobs.subject did_documents.did shifts.did shifts.place",
     "repos.reason held_frames.frame held_frames.reason",
     "dead_letters.frame dead_letters.reason dead_letters.detail did_documents.document",
+    "search_documents.key search_documents.did",
 }
 """Where an account is named."""
 
@@ -59,6 +60,8 @@ NEVER = {
     "discoveries.cursor",  # an opaque word of a host's, which may be where its list went on; the next pass replaces it
     "places.task places.place",  # how far a command has come; it goes when that is done
     "schema_migrations.name schema_migrations.checksum",
+    # Folded into words, in which no address is whole; that they go is tested where they come.
+    "search_documents.names search_documents.words search_names.name search_postings.word search_words.word",
 }
 """What holds no account, or no more of it than how far somebody has come."""
 
@@ -68,7 +71,7 @@ _SEARCHED = {
     "jsonb": "position($1 in {column}::text) > 0",
     "ARRAY": "position($1 in {column}::text) > 0",
 }
-_TELLING_NOTHING = {"bigint", "integer", "boolean", "timestamp with time zone"}
+_TELLING_NOTHING = {"bigint", "integer", "smallint", "boolean", "timestamp with time zone"}
 
 
 def listed(*lists: set[str]) -> set[str]:
@@ -136,6 +139,8 @@ async def spread(connection: Connection) -> None:
     await connection.execute(
         "insert into did_documents (did, document, fetched_at) values ($1, $2, $3)", WHO, {"id": WHO}, NOW
     )
+    # It was hidden, and is shown again, and all of it but what is not there is counted.
+    await connection.execute("insert into shifts values ($1, true, 'row at://' || $1 || '0')", WHO)
     for name, kind in (await columns(connection)).items():
         # What a record says in so many words; what it names is written by itself above.
         table, _, column = name.partition(".")

@@ -10,9 +10,9 @@ from appview.net.policy import Policy
 from appview.reads import feeds, lists, responses
 from appview.reads.views.lists import load_lists
 from appview.reads.views.media import Media
-from appview.reads.views.people import load_details, load_people
+from appview.reads.views.people import Faces, People, load_accounts, load_people
 from appview.reads.views.responses import load_comments, load_likes
-from appview.reads.views.tracks import load_tracks
+from appview.reads.views.tracks import Versions, load_tracks
 from tests.index_writer import IndexWriter, ref, rkey
 
 ALICE: Final = "did:plc:alice"
@@ -24,8 +24,18 @@ def hers(collection: str) -> str:
     return f"at://{ALICE}/fm.plyr.{collection}/{rkey(1)}"
 
 
+def nobody() -> People:
+    return People(Faces(Media(Policy()), most=0))
+
+
+async def tracks(connection: Connection) -> bool:
+    versions = Versions("fm.plyr", Media(Policy()), most=0)
+    return bool(await load_tracks(connection, [hers("track")], versions, nobody()))
+
+
 async def people(connection: Connection) -> bool:
-    found = await load_people(connection, [ALICE, "did:plc:stranger"], Media(Policy()))
+    found = nobody()
+    await load_people(connection, found, [ALICE, "did:plc:stranger"])
     assert found.basic("did:plc:stranger") == {"did": "did:plc:stranger", "handle": "handle.invalid"}
     return found.basic(ALICE) is not None
 
@@ -59,11 +69,11 @@ FOUND: Final[dict[str, Callable[[Connection], Awaitable[object]]]] = {
     "responses.comments_by_position": lambda connection: pages(
         responses.comments_by_position(connection, SONG, after=None, limit=1), hers("comment")
     ),
-    "load_tracks": lambda connection: load_tracks(connection, [hers("track")]),
+    "load_tracks": tracks,
     "load_likes": lambda connection: load_likes(connection, [hers("like")]),
     "load_comments": lambda connection: load_comments(connection, [hers("comment")]),
     "load_lists": heads,
-    "load_details": lambda connection: load_details(connection, ALICE),
+    "load_accounts": lambda connection: load_accounts(connection, nobody(), [ALICE]),
     "load_people": people,
 }
 

@@ -234,7 +234,7 @@ def test_reading_never_fails_and_fits_in_columns(value: dict[str, Any]) -> None:
     for module in MODULES:
         module.read(value)
     for nsid, kind in TYPES.items():
-        row = kind.row(Incoming(f"at://{did(1)}/{nsid}/x", did(1), b"", value, NOW))
+        row = kind.row(Incoming(f"at://{did(1)}/{nsid}/x", did(1), b"", value, NOW, NOW, 0))
         assert "\0" not in "".join(_texts(row))
 
 
