@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -12,7 +13,7 @@ from typing import Final
 
 from granian.constants import Interfaces
 from granian.server.embed import Server
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from appview import log
 from appview.config import Config, ConfigError
@@ -27,6 +28,10 @@ _DESCRIPTION: Final = (
     " processes on one machine share the address, and so its cores."
 )
 
+CONNECTIONS: Final = 8_192
+"""That a process keeps at once; most of them idle, between two questions of a client."""
+BACKLOG: Final = 1_024
+
 logger = logging.getLogger("xrpc")
 
 
@@ -37,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     return run(parser.prog, create_app)
 
 
-def run(program: str, create: Callable[[Config], Starlette]) -> int:
+def run(program: str, create: Callable[[Config], ASGIApp]) -> int:
     """Serve the application that `create` makes; `program` is what speaks when it cannot."""
     try:
         config = Config.load()
@@ -67,8 +72,19 @@ def _address(config: Config) -> tuple[str, int]:
         return host, probe.getsockname()[1]
 
 
-async def _serve(app: Starlette, host: str, port: int) -> int:
-    server = Server(app, host, port, interface=Interfaces.ASGI, websockets=False, log_enabled=False)
+async def _serve(app: ASGIApp, host: str, port: int) -> int:
+    _open_files()
+    server = Server(
+        app,
+        host,
+        port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        log_enabled=False,
+        backlog=BACKLOG,
+        # Connections count here, idle ones too: what may be in work at once is for the dispatcher to say.
+        backpressure=CONNECTIONS,
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.stop)
@@ -76,6 +92,13 @@ async def _serve(app: Starlette, host: str, port: int) -> int:
     await server.serve()
     announcing.cancel()
     return 1 if server.interrupt_children else 0
+
+
+def _open_files() -> None:
+    """Let this process have as many connections as the system lets it: by custom it begins with fewer."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + 1_000
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
 
 
 async def _announce(host: str, port: int) -> None:

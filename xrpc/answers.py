@@ -18,6 +18,7 @@ _COMPRESSED_FROM: Final = 1_000
 """In bytes: what is shorter fits into a packet anyway."""
 _VARY: Final = b"Authorization, Accept-Encoding"
 
+_refuses_gzip = re.compile(rb"gzip\s*;\s*q=0(?:\.0*)?\s*(?:,|$)").search
 _tags_in = re.compile(rb'"[^"]*"').findall
 
 
@@ -54,7 +55,7 @@ class Answer:
         status, headers, body = 200, self._head, self.body
         if has and (has == b"*" or self._tag in _tags_in(has)):
             status, headers, body = 304, self._unchanged, b""
-        elif b"gzip" in takes and b"gzip;q=0" not in takes and len(body) >= _COMPRESSED_FROM:
+        elif b"gzip" in takes and not _refuses_gzip(takes) and len(body) >= _COMPRESSED_FROM:
             body = self._compressed()
             headers = [
                 *self._head[:-1],

@@ -161,7 +161,7 @@ class Dispatcher:
         began = time.monotonic()
         caller = await authentication.caller(request.headers, method.nsid)
         await _refuse_body(request)
-        ctx = context_of(request, caller and caller.did)
+        ctx = context_of(request, caller and caller.did, caller and caller.onward)
         body = await method.ask(ctx, values, ANSWER_SECONDS - (time.monotonic() - began))
         if self._validate_output:
             method.check_answer(body)

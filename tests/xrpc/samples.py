@@ -7,6 +7,7 @@ from lexicons.catalog import Catalog
 from lexicons.drisl import MAX_NESTING
 from xrpc.context import Context
 from xrpc.errors import InvalidRequest, XrpcError
+from xrpc.methods.asking import reading
 from xrpc.signatures import Handler
 
 ECHO = "fm.plyr.test.echo"
@@ -100,6 +101,11 @@ async def who(ctx: Context, *, actor: str) -> dict[str, Any]:
     return {"said": {"actor": actor, "viewer": ctx.viewer, "now": ctx.now.isoformat()}}
 
 
+async def mine(ctx: Context) -> dict[str, Any]:
+    """Say who asks, which somebody must."""
+    return {"said": {"viewer": ctx.required_viewer()}}
+
+
 async def sleep(ctx: Context, *, seconds: int) -> dict[str, Any]:
     """Keep the database busy, which is given a fifth of a second."""
     async with ctx.pool.acquire() as connection, connection.transaction():
@@ -116,13 +122,15 @@ async def doze(ctx: Context, *, milliseconds: int) -> dict[str, Any]:
 
 async def run(ctx: Context, *, sql: str) -> dict[str, Any]:
     """Run a statement on the pool of the readers."""
-    return {"said": {"result": await ctx.pool.fetchval(sql)}}
+    async with reading(ctx) as connection:
+        return {"said": {"result": await connection.fetchval(sql)}}
 
 
 METHODS: dict[str, Handler] = {
     "test.echo": echo,
     "test.fail": fail,
     "test.who": who,
+    "test.mine": mine,
     "test.sleep": sleep,
     "test.doze": doze,
     "test.run": run,
@@ -131,6 +139,7 @@ DOCUMENTS = [
     query("test.echo", PARAMETERS),
     query("test.fail", {"how": {"type": "string"}}, required=("how",), errors=("NotFound",)),
     query("test.who", {"actor": PARAMETERS["actor"]}, required=("actor",)),
+    query("test.mine", {}),
     query("test.sleep", {"seconds": {"type": "integer"}}, required=("seconds",)),
     query("test.doze", {"milliseconds": {"type": "integer"}}, required=("milliseconds",)),
     query("test.run", {"sql": {"type": "string"}}, required=("sql",)),
