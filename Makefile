@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help setup env up test check bench mutants chaos fuzz property network lock clean
+.PHONY: help setup env up test check bench mutants chaos fuzz property api-fuzz network lock clean
 
 help:
 	@echo 'make setup      environment and dependencies, here in .venv and tests/network/node_modules'
@@ -15,12 +15,14 @@ help:
 	@echo 'make chaos      all that may go wrong, each in the midst of a random life: the tables must be right; ONLY=name,...'
 	@echo 'make property   100,000 generated commits against a full rebuild; COMMITS=n for another count'
 	@echo 'make fuzz       coverage-guided fuzzing for an hour; SECONDS_=n for another time'
+	@echo 'make api-fuzz   schemathesis on a running server, by its OpenAPI document, for ten minutes; SECONDS_=n for another time'
 	@echo 'make network    a real PLC directory and two real PDSes on loopback, for trying things by hand'
 	@echo 'make lock       pin the newest dependencies that fit pyproject.toml'
 	@echo 'make clean      remove all that the others made'
 
 setup: env
 	@$(BIN)/python -m tests.network.setup
+	@$(BIN)/python -m tests.clients.setup || true
 
 # All but the real servers that the tests start, which want Node's modules and a C++ compiler.
 env: .venv/installed .venv/compiled
@@ -75,6 +77,9 @@ fuzz: env
 
 property: env
 	$(BIN)/python -m tests.property --commits $(or $(COMMITS),100000)
+
+api-fuzz: env
+	$(BIN)/python -m tests.api --seconds $(or $(SECONDS_),600)
 
 network: setup
 	$(BIN)/python -m tests.network

@@ -2,10 +2,10 @@
 
 import sys
 
-from appview.commands import check, explain, migrate, reindex, up
+from appview.commands import check, explain, migrate, publish_lexicons, reindex, up
 from appview.commands import main as program
 
-COMMANDS = (up, migrate, check, reindex, explain)
+COMMANDS = (up, migrate, check, reindex, explain, publish_lexicons)
 """Every command: a module of `appview/commands`, and a line here."""
 
 

@@ -16,6 +16,7 @@ from appview.net.policy import HostMap, Policy
 from lexicons.formats import is_did, is_nsid
 
 PREFIX: Final = "PLYR_"
+PUBLIC_AVATARS: Final = "https://cdn.bsky.app/img/avatar/plain/{did}/{cid}@jpeg"
 PUBLIC_RELAYS: Final = ("wss://relay1.us-east.bsky.network", "wss://relay1.us-west.bsky.network")
 MIN_SECRET: Final = 32
 """Characters of a secret key."""
@@ -130,12 +131,25 @@ def _log(text: str) -> str:
     return text
 
 
+def _avatars(text: str) -> str | None:
+    if text == "pds":
+        return None
+    if not text.startswith(("https://", "http://")) or "{did}" not in text or "{cid}" not in text:
+        raise ValueError("must be a URL with {did} and {cid} in it, or the word pds")
+    return text
+
+
 def _local_origin(values: Mapping[str, Any]) -> str:
     return f"http://localhost:{values['bind'].port}"
 
 
 def _did_web(values: Mapping[str, Any]) -> str:
     return f"did:web:{quote(urlsplit(values['public_url']).netloc, safe='')}"
+
+
+def _avatars_of_network(values: Mapping[str, Any]) -> str | None:
+    # A network of one's own has no such service.
+    return None if values["dev"] else PUBLIC_AVATARS
 
 
 class Setting(NamedTuple):
@@ -186,6 +200,8 @@ class Config:
     shard: Annotated[str, Setting("PLYR_SHARD", _shard, "0/1")]
     """`i/n`."""
     dev: Annotated[bool, Setting("PLYR_DEV", _flag, default=False)]
+    avatar_url: Annotated[str | None, Setting("PLYR_AVATAR_URL", _avatars, derive=_avatars_of_network)]
+    """Where avatars of Bluesky's profiles are served, with `{did}` and `{cid}`; None: at the account's PDS."""
     log: Annotated[Literal["text", "json"], Setting("PLYR_LOG", _log, "text")]
     resolve: Annotated[HostMap, Setting("PLYR_RESOLVE", HostMap.parse, HostMap())]
 
@@ -254,7 +270,7 @@ def _read(setting: Setting, text: str) -> Any:
 def _check(config: Config) -> None:
     """What no setting can be by itself, but only beside others."""
     host = urlsplit(config.public_url).hostname or ""
-    local = _is_local(host)
+    local = is_local(host)
     if config.dev and not local and config.resolve.find(host) is None:
         raise ConfigError(
             f"PLYR_DEV opens what production must not reach, so PLYR_PUBLIC_URL cannot be {config.public_url}: "
@@ -269,7 +285,8 @@ def _check(config: Config) -> None:
         raise ConfigError("PLYR_RELAY_URLS names no relay")
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether `host`, of a URL, is this machine by its very name."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -1,7 +1,7 @@
 """Public keys as DID documents and did:key write them, and the one ECDSA check of the protocol, for both curves. Pure.
 
 A signature is 64 bytes, r and s big-endian, low-S, over the SHA-256 of the message; nothing else is accepted, DER
-least of all (RD-31, RD-32).
+least of all (RD-31, RD-32). Only a token's may have the high S (7.6).
 """
 
 import hashlib
@@ -26,10 +26,11 @@ _LEGACY_TYPES: dict[str, Curve] = {
     "EcdsaSecp256r1VerificationKey2019": "p256",
     "EcdsaSecp256k1VerificationKey2019": "k256",
 }
-_HALF_ORDER: dict[Curve, int] = {
-    "p256": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551 >> 1,
-    "k256": 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 >> 1,
+_ORDER: dict[Curve, int] = {
+    "p256": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    "k256": 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141,
 }
+_HALF_ORDER: dict[Curve, int] = {curve: order >> 1 for curve, order in _ORDER.items()}
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BASE58_VALUE = {letter: value for value, letter in enumerate(_BASE58)}
 _MAX_MULTIBASE = 120
@@ -102,6 +103,14 @@ class PublicKey:
             return "high_s_signature"
         verify = _verifier(self.curve, self.compressed)
         return "ok" if verify(hashlib.sha256(message).digest(), signature) else "bad_signature"
+
+    def check_lenient(self, message: bytes, signature: bytes) -> bool:
+        """Whether `signature` is this key's over `message`, its S low or high: JWT libraries write either (7.6 #9)."""
+        s = int.from_bytes(signature[32:])
+        if len(signature) == 64 and _HALF_ORDER[self.curve] < s < _ORDER[self.curve]:
+            # (r, s) and (r, n - s) are valid for the same messages.
+            signature = signature[:32] + (_ORDER[self.curve] - s).to_bytes(32)
+        return self.check(message, signature) == "ok"
 
 
 @lru_cache(maxsize=4_096)

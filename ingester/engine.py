@@ -10,6 +10,7 @@ from appview.config import Config
 from appview.db import AWAY, Pool, create_pool
 from appview.index import repos
 from appview.index.records import record_types
+from appview.index.shift import JOB as SHIFT
 from appview.index.tolerance import Judge
 from appview.jobs import rows as jobs
 from appview.status import VERSION, Status
@@ -33,6 +34,7 @@ from ingester.scope import Scope
 from ingester.shard import Shard
 from ingester.states import Signers, States
 from ingester.stream import Stream
+from ingester.turns import Turns
 from ingester.upstream import Upstream
 from ingester.watch import Watch
 from ingester.witness import Witness
@@ -68,8 +70,8 @@ class Engine:
     """One shard's ingester: `async with engine(config, url) as e`, then `await e.run()`.
 
     The loops, each a task of `run`: one a upstream (`Upstream.run`), one a source of discovery (`Discovery.run`), one a
-    kind of job (`Worker.run`: fetch, drain, status, recheck, gap), the watch over the upstreams (`Watch.run`), the
-    audit (`Audit.run`), the writer (`Writer.run`) and the heartbeat (`_report`).
+    kind of job (`Worker.run`: fetch, drain, status, recheck, shift, gap), the watch over the upstreams (`Watch.run`),
+    the audit (`Audit.run`), the writer (`Writer.run`) and the heartbeat (`_report`).
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Engine:
             "drain": Worker(pool, "drain", DRAINS, drainer.drain, self.metrics, leadership),
             "status": Worker(pool, "status", AT_HOSTS, accounts.settle, self.metrics, leadership),
             "recheck": Worker(pool, "recheck", AT_HOSTS, accounts.settle, self.metrics, leadership),
+            SHIFT: Worker(pool, SHIFT, 1, Turns(self.writer).shift, self.metrics, leadership),
             GAP: Worker(pool, GAP, 1, self.gaps.close, self.metrics, leadership),
         }
         self._config = config

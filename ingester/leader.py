@@ -20,7 +20,7 @@ from ingester.shard import Shard
 NAME: Final = "plyr-ingester-writer"
 """The leader's connection is the process that holds the shard: whoever looks at the server sees its name."""
 WRITE_SECONDS: Final = 3_600.0
-"""What a statement of the writer may take: it waits for commands that hold the index, and may hide a large account."""
+"""What a statement of the writer may take: it waits for commands that hold the index."""
 RETRY_SECONDS: Final = 0.5
 SILENT_SECONDS: Final = 10.0
 """How long a leader, which speaks each second, may say and do nothing before who stands by takes over."""

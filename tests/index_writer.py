@@ -47,10 +47,11 @@ def ref(uri: str) -> dict[str, Any]:
 
 
 class IndexWriter:
-    """Writes to the index on `connection`, each change with a later rev than the one before."""
+    """Writes to the index on `connection`, at the time `now`, each change with a later rev than the one before."""
 
-    def __init__(self, connection: Connection, namespace: str = NAMESPACE) -> None:
+    def __init__(self, connection: Connection, namespace: str = NAMESPACE, now: datetime = NOW) -> None:
         self.connection = connection
+        self.now = now
         self._namespace = namespace
         self._types = record_types(namespace)
         self._counter = itertools.count(1)
@@ -60,10 +61,12 @@ class IndexWriter:
         async with self.connection.transaction():
             await index_lock(self.connection)
             await actors.see(self.connection, [did])
-            await actors.set_identity(self.connection, did, handle=handle, pds=pds, now=NOW)
+            await actors.set_identity(self.connection, did, handle=handle, pds=pds, now=self.now)
             data = CID.of(did.encode())
-            chain = repos.Chain(did, "synchronized", self._rev(), data, data, None, "first seen", "fetch", NOW, NOW)
-            await repos.save(self.connection, [chain], NOW)
+            chain = repos.Chain(
+                did, "synchronized", self._rev(), data, data, None, "first seen", "fetch", self.now, self.now
+            )
+            await repos.save(self.connection, [chain], self.now)
         return did
 
     async def write(self, did: str, collection: str, key: str, **fields: Any) -> str:
@@ -78,14 +81,21 @@ class IndexWriter:
 
     async def delete(self, uri: str) -> None:
         """Delete one record."""
-        _, _, did, collection, key = uri.split("/")
-        await self._apply([Change(uri, did, collection, key, self._rev(), None, None, None, "live")])
+        await self.delete_all([uri])
+
+    async def delete_all(self, uris: Iterable[str]) -> None:
+        """Delete records in one batch."""
+        parts = ((uri, *uri.split("/")[2:]) for uri in uris)
+        await self._apply(
+            Change(uri, did, collection, key, self._rev(), None, None, None, "live")
+            for uri, did, collection, key in parts
+        )
 
     async def set_status(self, did: str, *, active: bool, status: str | None = None) -> None:
         """What the host says of an account, from now on."""
         async with self.connection.transaction():
             await index_lock(self.connection)
-            await actors.set_status(self.connection, did, active=active, status=status, now=NOW)
+            await actors.set_status(self.connection, did, active=active, status=status, now=self.now)
 
     async def set_taken_down(self, did: str, taken_down: bool) -> None:
         """Take an account down here, or restore it."""
@@ -106,7 +116,7 @@ class IndexWriter:
         async with self.connection.transaction():
             await index_lock(self.connection)
             await actors.see(self.connection, (change.did for change in changes))
-            await apply(self.connection, self._types, changes, NOW)
+            await apply(self.connection, self._types, changes, self.now)
 
     def _rev(self) -> str:
         return tid_from_time_us(int(NOW.timestamp()) * 1_000_000 + next(self._counter), 0)

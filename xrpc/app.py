@@ -22,10 +22,11 @@ from xrpc.dispatch import Dispatcher
 from xrpc.errors import XrpcError, answer_http_error, answer_xrpc_error
 from xrpc.generators import generators_of
 from xrpc.hot import HOT_SECONDS, Hot
+from xrpc.http.docs import Docs
 from xrpc.http.edge import Edge
 from xrpc.http.health import health
 from xrpc.http.metrics import Metrics
-from xrpc.http.openapi import OpenApi
+from xrpc.http.openapi import openapi
 from xrpc.http.page import Page
 from xrpc.http.ready import ready
 from xrpc.http.well_known import did_document, robots
@@ -57,6 +58,7 @@ def create_app(
     handlers = by_nsid(methods, config.namespace)
     check_methods(catalog, handlers, config.namespace)
     registry = CollectorRegistry()
+    docs = Docs(handlers)
     zipped = [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)]
     dispatcher = Dispatcher(catalog, handlers, registry, validate_output=validate_output, hot=Hot(hot_seconds))
 
@@ -85,7 +87,9 @@ def create_app(
             Route("/", Page(handlers).answer, middleware=zipped),
             Route("/xrpc/_health", health),
             Route("/xrpc/{path:path}", dispatcher),
-            Route("/api/openapi.json", OpenApi(config, catalog, handlers).answer, middleware=zipped),
+            Route("/docs", docs.reference, middleware=zipped),
+            Route("/docs/recipes", docs.recipes, middleware=zipped),
+            Route("/api/openapi.json", openapi(config, catalog, handlers), methods=["GET"]),
             Route("/ready", ready),
             Route("/metrics", Metrics(registry).answer, middleware=zipped),
             Route("/.well-known/did.json", did_document),
@@ -98,6 +102,6 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.config = config
     app.state.catalog = catalog
-    app.state.views = Views(config.namespace, config.policy())
+    app.state.views = Views(config.namespace, config.policy(), config.avatar_url)
     app.state.signer = Signer(config.service_did, config.secret_key) if config.secret_key else None
     return app

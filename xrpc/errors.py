@@ -2,7 +2,8 @@
 
     XrpcError
     ├── InvalidRequest    400: the caller can put it right
-    └── Unavailable       503: the database does not answer; worth trying again, after `Retry-After`
+    ├── Unauthenticated   401: nobody said who calls, or what was said does not hold
+    └── Unavailable       503: what the answer needs does not answer; worth trying again, after `Retry-After`
 
 A method raises the names that its lexicon declares, or one of GENERAL.
 """
@@ -34,7 +35,24 @@ NAMES: Final[Mapping[int, str]] = {
 }
 """What an error is called when nothing more particular is known of it than its status (XR-03)."""
 
-GENERAL: Final = frozenset(NAMES.values())
+AUTHENTICATION: Final = frozenset(
+    {
+        "AccountDeactivated",
+        "AccountTakedown",
+        "AuthMissing",
+        "BadJwt",
+        "BadJwtAudience",
+        "BadJwtIss",
+        "BadJwtLexiconMethod",
+        "BadJwtSignature",
+        "BadJwtType",
+        "JwtExpired",
+        "MissingJwt",
+    }
+)
+"""What a 401 is called (XR-08)."""
+
+GENERAL: Final = frozenset(NAMES.values()) | AUTHENTICATION
 """The names that any method may answer with, declared or not."""
 
 RETRY_AFTER: Final = 5
@@ -59,8 +77,15 @@ class InvalidRequest(XrpcError):
         super().__init__(400, NAMES[400], message)
 
 
+class Unauthenticated(XrpcError):
+    """Nobody said who calls, or what was said does not hold; `name` is one of AUTHENTICATION."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(401, name, message, headers={"WWW-Authenticate": "Bearer"})
+
+
 class Unavailable(XrpcError):
-    """The database does not answer, or not in time."""
+    """What the answer needs, mostly the database, does not answer, or not in time."""
 
     def __init__(self, message: str) -> None:
         super().__init__(503, NAMES[503], message, headers={"Retry-After": str(RETRY_AFTER)})

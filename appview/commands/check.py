@@ -10,6 +10,7 @@ from appview.commands.progress import Progress
 from appview.config import Config
 from appview.index import check, recount
 from appview.index.rebuild import Makers
+from appview.index.search import differences as search
 
 LONG_SECONDS = 6 * 3600.0
 """How long a query may take that reads every row there is."""
@@ -21,8 +22,9 @@ def register(commands: Commands) -> None:
         "check",
         help="recompute counts and invariants, and print what differs",
         description="Compare every record with its CID, with the verdict it would get now, and with what is derived "
-        "from it; every derived row with its record; and every counter with its rows. Prints one line for each "
-        "difference and exits with 1 when there is any, repaired or not. The system may run meanwhile.",
+        "from it; every derived row with its record; every counter with its rows; and what is found in a search with "
+        "what it says. Prints one line for each difference and exits with 1 when there is any, repaired or not. The "
+        "system may run meanwhile.",
     )
     parser.add_argument(
         "--repair",
@@ -60,10 +62,11 @@ async def _check(url: str, makers: Makers, *, repair: bool) -> int:
             print(finding)
             found.append(finding)
         counters = await recount.differences(connection)
-        for difference in counters:
+        texts = await search.differences(connection)
+        for difference in (*counters, *texts):
             print(difference)
-        if repair and (found or counters):
+        if repair and (found or counters or texts):
             await check.repair(connection, makers, found)
-        return len(found) + len(counters)
+        return len(found) + len(counters) + len(texts)
     finally:
         await connection.close()

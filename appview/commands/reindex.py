@@ -13,6 +13,7 @@ from appview.db import Connection
 from appview.index import rebuild, recount
 from appview.index.lock import index_lock
 from appview.index.rebuild import Makers
+from appview.index.search import differences as search
 
 _TASK = "reindex"
 
@@ -61,9 +62,14 @@ async def _reindex(url: str, makers: Makers, *, restart: bool) -> None:
         await rebuild.remove(connection, makers, lost)
         counters = await recount.differences(connection)
         await recount.repair(connection, counters)
+        texts = await search.differences(connection)
+        await search.repair(connection, texts)
     finally:
         await connection.close()
-    print(f"{done:,} records; {len(lost):,} rows without a record taken out; {len(counters):,} counters set right")
+    print(
+        f"{done:,} records; {len(lost):,} rows without a record taken out; {len(counters):,} counters and "
+        f"{len(texts):,} texts of the search set right"
+    )
 
 
 async def _place(connection: Connection) -> tuple[str, int]:

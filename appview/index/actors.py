@@ -1,8 +1,8 @@
 """The accounts that the index knows: who they are, whether they are shown, and what it takes to forget one.
 
 An account is visible while its host says that it is active and our operators have not taken it down. What it adds to
-the counts of others comes and goes with that, in the transaction that changes it; which must hold the index's lock, but
-for `set_identity`, that any process may call.
+the counts of others comes and goes with that (`appview.index.shift`). Whoever changes an account must hold the index's
+lock, but for `set_identity`, that any process may call.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,8 @@ from typing import Final
 from appview.db import Connection
 from appview.index.counts import Changes
 from appview.index.records import record_types
-from appview.index.recount import shift
+from appview.index.search import writing as search
+from appview.index.shift import AT_ONCE, turn
 from lexicons.catalog import NAMESPACE
 
 _MAX_STATUS: Final = 100
@@ -47,21 +48,34 @@ async def see(connection: Connection, dids: Iterable[str]) -> None:
     )
 
 
-async def set_status(connection: Connection, did: str, *, active: bool, status: str | None, now: datetime) -> bool:
+async def set_status(
+    connection: Connection, did: str, *, active: bool, status: str | None, now: datetime, at_once: int = AT_ONCE
+) -> bool:
     """Take over what an account's host says of it; returns whether that changed who sees it.
 
-    `active` decides; `status` explains, and may be a word that nobody here knows (protocol.md, part 6).
+    `active` decides; `status` explains, and may be a word that nobody here knows (protocol.md, part 6). Of what it adds
+    to the counts about `at_once` rows follow in this transaction; a job sees to the rest.
     """
     said = status.replace("\0", "")[:_MAX_STATUS] if status is not None else None
-    return await _change(connection, did, "active = $2, status = $3, status_at = $4", active, said, now)
+    assignments = "active = $2, status = $3, status_at = $4"
+    return await _change(connection, did, at_once, assignments, active, said, now)
 
 
-async def set_taken_down(connection: Connection, did: str, taken_down: bool) -> bool:  # noqa: FBT001 - it is the one thing that is set
-    """Take an account down here, or restore it, whatever its host says; returns whether that changed who sees it."""
-    return await _change(connection, did, "taken_down = $2", taken_down)
+async def set_taken_down(
+    connection: Connection,
+    did: str,
+    taken_down: bool,  # noqa: FBT001 - it is the one thing that is set
+    *,
+    at_once: int = AT_ONCE,
+) -> bool:
+    """Take an account down here, or restore it, whatever its host says; returns whether that changed who sees it.
+
+    The counts follow as they do in `set_status`.
+    """
+    return await _change(connection, did, at_once, "taken_down = $2", taken_down)
 
 
-async def _change(connection: Connection, did: str, assignments: str, *values: object) -> bool:
+async def _change(connection: Connection, did: str, at_once: int, assignments: str, *values: object) -> bool:
     await see(connection, [did])
     before = await connection.fetchval("select visible from actors where did = $1 for update", did)
     after = await connection.fetchval(
@@ -70,9 +84,7 @@ async def _change(connection: Connection, did: str, assignments: str, *values: o
         *values,
     )
     if before != after:
-        # However much there is of it: half of it cannot be shown. What follows in this transaction has no limit either.
-        await connection.execute("select set_config('statement_timeout', '0', true)")
-        await shift(connection, did, 1 if after else -1)
+        await turn(connection, did, visible=after, at_once=at_once)
     return bool(before != after)
 
 
@@ -87,10 +99,15 @@ async def set_identity(connection: Connection, did: str, *, handle: str | None, 
         # Two that verify one handle at once, or exchange theirs, must not wait for each other in a circle.
         await connection.execute("select pg_advisory_xact_lock(hashtextextended('handle:' || $1, 0))", name or "")
         await connection.execute("select from actors where did = $1 or handle = $2 order by did for update", did, name)
-        await connection.execute("update actors set handle = null where handle = $2 and did <> $1", did, name)
+        former = await connection.fetch(
+            "update actors set handle = null where handle = $2 and did <> $1 returning did", did, name
+        )
         await connection.execute(
             "update actors set handle = $2, pds = $3, identity_at = $4 where did = $1", did, name, pds, now
         )
+    # Where their rows are let go: whoever writes the index has words first, and wants the row of an account after.
+    async with connection.transaction():
+        await search.find_again(connection, [did, *(holder for (holder,) in former)])
 
 
 async def purge(connection: Connection, did: str, *, limit: int = 5_000) -> bool:
@@ -106,7 +123,7 @@ async def purge(connection: Connection, did: str, *, limit: int = 5_000) -> bool
     it. Its repository is no longer tracked: should it come back, it is one that was never seen.
     """
     if await connection.fetchval("select visible from actors where did = $1 for update", did):
-        await _change(connection, did, "active = false")
+        await _change(connection, did, AT_ONCE, "active = false")
     room = limit - await _purge_records(connection, did, limit)
     for table in ("held_frames", "dead_letters"):
         if room > 0:
@@ -125,8 +142,11 @@ async def purge(connection: Connection, did: str, *, limit: int = 5_000) -> bool
         return False
     await connection.execute("delete from did_documents where did = $1", did)
     await connection.execute("delete from repos where did = $1", did)
+    # What there was of it to be counted is gone, and its counts with it.
+    await connection.execute("delete from shifts where did = $1", did)
     await connection.execute("delete from jobs where subject = $1", did)
     await connection.execute("update actors set handle = null, pds = null, identity_at = null where did = $1", did)
+    await search.find_again(connection, [did])
     return True
 
 

@@ -20,6 +20,7 @@ from appview.index.rebuild import (
     some,
 )
 from appview.index.records import Incoming, RecordType
+from appview.index.search import differences as search
 from appview.index.tolerance import Judgement
 from appview.jobs.rows import want
 from lexicons.data import CID
@@ -82,7 +83,9 @@ async def check_revs(connection: Connection, did: str = "") -> list[Finding]:
 
 
 async def repair(connection: Connection, makers: Makers, found: Sequence[Finding]) -> None:
-    """Set right what was found: rows from their records, then counters from rows; and fetch what is in doubt itself."""
+    """Set right what was found: rows from their records, then counters from rows, and what is found in a search; and
+    fetch what is in doubt itself.
+    """
     uris = list(dict.fromkeys(finding.uri for finding in found))
     for start in range(0, len(uris), 500):
         async with connection.transaction():
@@ -104,6 +107,7 @@ async def repair(connection: Connection, makers: Makers, found: Sequence[Finding
         await index_lock(connection)
         await want(connection, "fetch", doubtful, note="check")
     await recount.repair(connection, await recount.differences(connection))
+    await search.repair(connection, await search.differences(connection))
 
 
 async def _check_page(connection: Connection, makers: Makers, records: Sequence[Held]) -> list[Finding]:

@@ -1,40 +1,73 @@
 """Counts that are exact in every transaction: the difference that a batch of changes makes is added to what was there.
 
 Counters are always written in the order of the tables here and of their keys within, so that the writers of several
-shards wait for each other and never in a circle. A transaction that applies one `Changes` keeps to that by itself.
+shards wait for each other and never in a circle. A transaction that writes one `Tally` keeps to that by itself.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias, TypeVar
 
 from appview.db import Connection
+from appview.index.counted import counted_of
+from appview.index.search.writing import Documents
 
 Pairs: TypeAlias = dict[tuple[str, str], int]
+Triples: TypeAlias = dict[tuple[str, str, str], int]
+_Key = TypeVar("_Key", tuple[str, str], tuple[str, str, str])
 
+LIKES: Final = 0
+COMMENTS: Final = 1
+LISTS: Final = 2
+"""Columns of subject_counts."""
 # Columns of actor_counts; what an account made counts there whether or not the account is visible.
 _OF_ACTORS: Final = {"track": 0, "list": 1}
-_LIKES: Final = 2
-_FOLLOWERS: Final = 3
+_LIKED: Final = 2
+FOLLOWERS: Final = 3
 
 # A pair that is looked for, each as there is an index of it.
 _LIKE: Final = "held.did || ' ' || held.subject = pair.did || ' ' || pair.subject"
 _FOLLOW: Final = "held.did = pair.did and held.subject = pair.subject"
 
 
+class Tally:
+    """What is to be added to the counters: amounts by column, for each key that is named.
+
+    What is found in a search is found sooner where it is popular: the `documents` that change go with it.
+    """
+
+    def __init__(self, documents: Documents | None = None) -> None:
+        self._documents = documents or Documents()
+        self.subjects: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self.actors: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        self.totals: dict[str, list[int]] = defaultdict(lambda: [0])
+
+    async def write(self, connection: Connection) -> None:
+        """Add all of it."""
+        await _add(connection, "subject_counts", "subject", ("likes", "comments", "lists"), self.subjects)
+        await _add(connection, "actor_counts", "did", ("tracks", "lists", "likes", "followers"), self.actors)
+        await _add(connection, "totals", "name", ("n",), self.totals)
+        liked = (subject for subject, amounts in self.subjects.items() if amounts[LIKES])
+        await self._documents.apply(connection, [*liked, *self.actors])
+
+
 class Changes:
-    """Projection rows that came and went, as far as they are counted; `n` is how many more there are."""
+    """Projection rows that came and went, as far as they are counted; `n` is how many more there are.
+
+    `documents` are what they are found by.
+    """
 
     def __init__(self) -> None:
-        self._records: Pairs = defaultdict(int)
+        self.documents = Documents()
+        self._records: Triples = defaultdict(int)
         self._likes: Pairs = defaultdict(int)
         self._follows: Pairs = defaultdict(int)
-        self._comments: Pairs = defaultdict(int)
-        self._listings: Pairs = defaultdict(int)
+        self._comments: Triples = defaultdict(int)
+        self._listings: Triples = defaultdict(int)
 
-    def record(self, name: str, did: str, n: int) -> None:
-        """`n` rows more of records of the type `name` by `did`."""
-        self._records[name, did] += n
+    def record(self, name: str, uri: str, did: str, n: int) -> None:
+        """`n` rows more of the record `uri`, of the type `name`, by `did`."""
+        self._records[did, uri, name] += n
 
     def like(self, did: str, subject: str, n: int) -> None:
         """`n` likes more of `subject` by `did`."""
@@ -44,48 +77,48 @@ class Changes:
         """`n` follows more of the account `subject` by `did`."""
         self._follows[did, subject] += n
 
-    def comment(self, did: str, subject: str, n: int) -> None:
-        """`n` comments more on `subject` by `did`."""
-        self._comments[did, subject] += n
+    def comment(self, uri: str, did: str, subject: str, n: int) -> None:
+        """`n` rows more of the comment `uri` on `subject` by `did`."""
+        self._comments[did, uri, subject] += n
 
-    def listing(self, did: str, subject: str, n: int) -> None:
-        """`n` lists more by `did` that hold `subject`, however often each."""
-        self._listings[did, subject] += n
+    def listing(self, uri: str, did: str, subject: str, n: int) -> None:
+        """`n` times more that the list `uri` by `did` holds `subject`, at however many places."""
+        self._listings[did, uri, subject] += n
 
     async def apply(self, connection: Connection) -> None:
         """Bring the counters up to date with the tables, where the rows have already come and gone."""
         likes = await _turned(connection, "likes", _LIKE, _moved(self._likes))
         follows = await _turned(connection, "follows", _FOLLOW, _moved(self._follows))
         comments, listings, records = _moved(self._comments), _moved(self._listings), _moved(self._records)
-        dids = {did for pairs in (likes, follows, comments, listings) for did, _ in pairs} | {did for _, did in records}
+        dids = {did for pairs in (likes, follows) for did, _ in pairs}
+        dids |= {did for triples in (comments, listings, records) for did, _, _ in triples}
         if not dids:
+            await self.documents.apply(connection)
             return
-        visible = await _visible(connection, dids)
+        counted = await counted_of(connection, dids)
 
-        subjects: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-        for column, pairs in enumerate((likes, comments, listings)):
-            for (did, subject), n in pairs.items():
-                if did in visible:
-                    subjects[subject][column] += n
-        actors: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-        totals: dict[str, list[int]] = defaultdict(lambda: [0])
-        for (name, did), n in records.items():
-            if name in _OF_ACTORS:
-                actors[did][_OF_ACTORS[name]] += n
-            if did in visible:
-                totals[name][0] += n
-        for (did, _), n in likes.items():
-            actors[did][_LIKES] += n
+        tally = Tally(self.documents)
+        for (did, subject), n in likes.items():
+            tally.actors[did][_LIKED] += n
+            if counted.has(did, "like", subject):
+                tally.subjects[subject][LIKES] += n
         for (did, followed), n in follows.items():
-            if did in visible:
-                actors[followed][_FOLLOWERS] += n
-        await _add(connection, "subject_counts", "subject", ("likes", "comments", "lists"), subjects)
-        await _add(connection, "actor_counts", "did", ("tracks", "lists", "likes", "followers"), actors)
-        await _add(connection, "totals", "name", ("n",), totals)
+            if counted.has(did, "follow", followed):
+                tally.actors[followed][FOLLOWERS] += n
+        for column, triples in ((COMMENTS, comments), (LISTS, listings)):
+            for (did, uri, subject), n in triples.items():
+                if counted.has(did, "row", uri):
+                    tally.subjects[subject][column] += n
+        for (did, uri, name), n in records.items():
+            if name in _OF_ACTORS:
+                tally.actors[did][_OF_ACTORS[name]] += n
+            if counted.has(did, "row", uri):
+                tally.totals[name][0] += n
+        await tally.write(connection)
 
 
-def _moved(pairs: Pairs) -> Pairs:
-    return {pair: n for pair, n in pairs.items() if n}
+def _moved(amounts: dict[_Key, int]) -> dict[_Key, int]:
+    return {key: n for key, n in amounts.items() if n}
 
 
 async def _turned(connection: Connection, table: str, of_pair: str, pairs: Pairs) -> Pairs:
@@ -110,11 +143,6 @@ async def _turned(connection: Connection, table: str, of_pair: str, pairs: Pairs
         pairs.values(),
     )
     return {(did, subject): n for did, subject, n in rows}
-
-
-async def _visible(connection: Connection, dids: Iterable[str]) -> set[str]:
-    rows = await connection.fetch("select did from actors where did = any($1::text[]) and visible", list(dids))
-    return {did for (did,) in rows}
 
 
 async def _add(

@@ -1,81 +1,65 @@
-"""Counts from the rows themselves: of one account when it is shown or hidden, and of all, to find what is off.
+"""Counts from the rows themselves, to find what is off.
 
 What each counter counts is said here a second time, as a query, so that `differences` can disagree with `counts`.
 """
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from appview.db import Connection
+from appview.index.counted import JOINED, is_counted
 from appview.index.lock import index_lock
 from appview.index.records import TABLES
 
 _KEYS_AT_ONCE = 500
-_SHIFT_SECONDS: Final = 3600.0
-
-# What one account adds to the counts, by being visible.
-_THEIR_SUBJECTS: Final = """
-    select subject, sum(likes)::bigint, sum(comments)::bigint, sum(lists)::bigint
-    from (
-        select subject, 1 as likes, 0 as comments, 0 as lists
-        from (select distinct subject from likes where did = $1) as liked
-        union all
-        select subject, 0, count(*), 0 from comments where did = $1 group by subject
-        union all
-        select item.subject, 0, 0, count(distinct item.list)
-        from lists join list_items as item on item.list = lists.uri
-        where lists.did = $1
-        group by item.subject
-    ) as theirs
-    group by subject
-"""
 
 # All that is counted, or, where {among} is filled in, what is counted of some keys.
-_SUBJECTS: Final = """
+_SUBJECTS: Final = f"""
     select subject, sum(likes)::bigint as likes, sum(comments)::bigint as comments, sum(lists)::bigint as lists
     from (
         select subject, count(*) as likes, 0 as comments, 0 as lists
         from (
             select distinct likes.subject, likes.did
-            from likes join actors using (did) where visible {among}
+            from likes {JOINED} where {is_counted("like", "likes.subject")} {{among}}
         ) as pairs
         group by subject
         union all
         select subject, 0, count(*), 0
-        from comments join actors using (did) where visible {among}
+        from comments {JOINED} where {is_counted("row", "comments.uri")} {{among}}
         group by subject
         union all
         select subject, 0, 0, count(distinct list_items.list)
-        from list_items join lists on lists.uri = list_items.list join actors using (did) where visible {among}
+        from list_items join lists on lists.uri = list_items.list {JOINED}
+        where {is_counted("row", "lists.uri")} {{among}}
         group by subject
     ) as parts
     group by subject
-"""
-_ACTORS: Final = """
+"""  # noqa: S608 - our own names
+_ACTORS: Final = f"""
     select did, sum(tracks)::bigint as tracks, sum(lists)::bigint as lists, sum(likes)::bigint as likes,
         sum(followers)::bigint as followers
     from (
         select did, count(*) as tracks, 0 as lists, 0 as likes, 0 as followers
-        from tracks where true {by} group by did
+        from tracks where true {{by}} group by did
         union all
-        select did, 0, count(*), 0, 0 from lists where true {by} group by did
+        select did, 0, count(*), 0, 0 from lists where true {{by}} group by did
         union all
         select did, 0, 0, count(*), 0
-        from (select distinct did, subject from likes where true {by}) as pairs
+        from (select distinct did, subject from likes where true {{by}}) as pairs
         group by did
         union all
         select subject, 0, 0, 0, count(*)
         from (
             select distinct follows.subject, follows.did
-            from follows join actors using (did) where visible {among}
+            from follows {JOINED} where {is_counted("follow", "follows.subject")} {{among}}
         ) as pairs
         group by subject
     ) as parts
     group by did
-"""
+"""  # noqa: S608 - our own names
 _TOTALS: Final = " union all ".join(
-    f"select '{name}' as name, count(*) as n from {table} join actors using (did) where visible"  # noqa: S608 - our own names
+    f"select '{name}' as name, count(*) as n from {table} {JOINED} where {is_counted('row', f'{table}.uri')}"  # noqa: S608 - our own names
     for name, table in TABLES.items()
 )
 
@@ -111,55 +95,8 @@ _ALL: Final = (
     _Counters("subject_counts", "subject", ("likes", "comments", "lists"), _SUBJECTS),
     _Counters("actor_counts", "did", ("tracks", "lists", "likes", "followers"), _ACTORS),
     _Counters("totals", "name", ("n",), _TOTALS),
+    _Counters("repo_counts", "status", ("n",), "select status, count(*) as n from repos group by status"),
 )
-
-
-async def shift(connection: Connection, did: str, sign: Literal[1, -1]) -> None:
-    """Add to the counts what an account adds to them by being visible, or with -1 take it away.
-
-    For when the account becomes visible, or ceases to be, in the same transaction. It is as much work as the account
-    has rows, each found by its DID: millions take minutes, and whoever calls has lifted the limit of a statement.
-    """
-    await connection.execute(
-        f"""
-        insert into subject_counts as held (subject, likes, comments, lists)
-        select subject, $2 * likes, $2 * comments, $2 * lists
-        from ({_THEIR_SUBJECTS}) as theirs (subject, likes, comments, lists)
-        order by subject
-        on conflict (subject) do update set
-            likes = held.likes + excluded.likes,
-            comments = held.comments + excluded.comments,
-            lists = held.lists + excluded.lists
-        """,  # noqa: S608 - our own names
-        did,
-        sign,
-        timeout=_SHIFT_SECONDS,
-    )
-    await connection.execute(
-        """
-        insert into actor_counts as held (did, followers)
-        select subject, $2::bigint from (select distinct subject from follows where did = $1) as followed
-        order by subject
-        on conflict (did) do update set followers = held.followers + excluded.followers
-        """,
-        did,
-        sign,
-        timeout=_SHIFT_SECONDS,
-    )
-    theirs = " union all ".join(
-        f"select '{name}', count(*) from {table} where did = $1"  # noqa: S608 - our own names
-        for name, table in TABLES.items()
-    )
-    await connection.execute(
-        f"""
-        insert into totals as held (name, n)
-        select name, $2 * n from ({theirs}) as theirs (name, n) where n > 0 order by name collate "C"
-        on conflict (name) do update set n = held.n + excluded.n
-        """,  # noqa: S608 - our own names
-        did,
-        sign,
-        timeout=_SHIFT_SECONDS,
-    )
 
 
 async def differences(connection: Connection) -> list[Difference]:

@@ -18,9 +18,10 @@ from appview.config import Config, ConfigError
 from appview.jobs.dispatch import QUEUE, STEADY, Pace, dispatch
 from appview.jobs.family import Family, Tools, give_back, open_tools, perform
 from appview.jobs.identity import IDENTITY
+from appview.jobs.ranking import RANKING
 from appview.net.errors import NetError
 
-FAMILIES: Final[tuple[Family, ...]] = (IDENTITY,)
+FAMILIES: Final[tuple[Family, ...]] = (IDENTITY, RANKING)
 
 _T = TypeVar("_T")
 

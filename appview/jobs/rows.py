@@ -28,7 +28,7 @@ class Job(NamedTuple):
 
     kind: str
     subject: str
-    """A DID."""
+    """A DID; of a ranking, its name."""
     wanted: int
     """How often it was asked for; what `done` compares."""
     attempts: int

@@ -87,8 +87,13 @@ class FetchCache(Generic[V]):
 
     def peek(self, key: str) -> V | None:
         """The value that is kept, however old; nobody is asked."""
+        kept = self.peek_fetched(key)
+        return None if kept is None else kept.value
+
+    def peek_fetched(self, key: str) -> Fetched[V] | None:
+        """As `peek`, with its times."""
         kept = self._kept.get(key)
-        return kept.value if isinstance(kept, Fetched) else None
+        return kept if isinstance(kept, Fetched) else None
 
     async def get(self, key: str, *, max_age: float = MAX_AGE) -> Fetched[V]:
         """The value of `key`, asked for at most `max_age` seconds ago. Raises what `fetch` raises."""

@@ -106,7 +106,7 @@ class Stream:
 
 
 class HttpClient:
-    """GET under one policy. Connections are kept for reuse, and are never shared with a client of another policy.
+    """GET and POST under one policy. Connections are kept for reuse, never shared with a client of another policy.
 
     Use as `async with HttpClient(policy, lookup=dns.addresses) as http`. Safe for any number of concurrent requests.
     """
@@ -175,6 +175,32 @@ class HttpClient:
             body = b"".join([chunk async for chunk in stream])
             return Answer(stream.url, stream.status, stream.headers, body)
 
+    async def post(
+        self,
+        url: str | URL,
+        body: bytes,
+        *,
+        max_bytes: int,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+        total: float = 15.0,
+    ) -> Answer:
+        """The whole answer to a POST of `body`, bounded as that of `get`; a redirect is not followed.
+
+        Sent once: when no answer came, nobody knows whether it was carried out. Raises NetError.
+        """
+        asked = parse_url(str(url))
+        deadline = asyncio.get_running_loop().time() + total
+        sent = {**(headers or {}), "Accept": "*/*", "Content-Type": content_type}
+        response = await self._send(asked, sent, deadline, body)
+        try:
+            await _check(asked, response, max_bytes, self._limits)
+            stream = Stream(asked, response, max_bytes, self._limits)
+            answer = b"".join([chunk async for chunk in stream])
+            return Answer(stream.url, stream.status, stream.headers, answer)
+        finally:
+            response.close()
+
     @asynccontextmanager
     async def stream(
         self,
@@ -209,7 +235,10 @@ class HttpClient:
                 response.close()
         raise Redirected(f"{start.raw_host} redirects more often than is allowed here")
 
-    async def _send(self, url: URL, headers: Mapping[str, str], deadline: float) -> aiohttp.ClientResponse:
+    async def _send(
+        self, url: URL, headers: Mapping[str, str], deadline: float, body: bytes | None = None
+    ) -> aiohttp.ClientResponse:
+        """The answer's head: to a GET, or with a `body` to a POST of it."""
         if self._session is None:
             raise RuntimeError("The client is used outside its `async with` block.")
         vetted = self.policy.vet(url)
@@ -221,7 +250,14 @@ class HttpClient:
         )
         with _net_errors(url):
             async with asyncio.timeout(self._limits.head):
-                return await self._session.get(vetted, headers=headers, allow_redirects=False, timeout=timeout)
+                return await self._session.request(
+                    "GET" if body is None else "POST",
+                    vetted,
+                    data=body,
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=timeout,
+                )
 
     def _make_socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
         """Every socket of this client: the last gate, which literal addresses and resolved names both pass."""

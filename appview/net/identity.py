@@ -15,7 +15,7 @@ from typing import Final, Literal
 import orjson
 
 from appview.keys import PublicKey
-from appview.net.cache import ERROR_TTL, MAX_AGE, Clock, FetchCache, RateLimit
+from appview.net.cache import ERROR_TTL, MAX_AGE, Clock, FetchCache, Fetched, RateLimit
 from appview.net.did_document import DidDocument, InvalidDocument, identity_at, parse_document
 from appview.net.errors import (
     BadAnswer,
@@ -145,12 +145,17 @@ class IdentityResolver:
             raise NotFound(f"the DID that the handle {handle.lower()} names does not claim it")
         return identity
 
-    async def refresh(self, did: str) -> DidDocument | None:
+    def remembered(self, did: str) -> Fetched[DidDocument] | None:
+        """The document in memory, however old, and when it was asked for; nobody is asked."""
+        return self._documents.peek_fetched(did)
+
+    async def refresh(self, did: str, *, pds: str | None = None) -> DidDocument | None:
         """Fetch the document anew, for a signature that did not verify; None when that was done within a minute, or
-        too often for the accounts of one PDS. Raises IdentityError; the older document is then kept.
+        too often for the accounts of one PDS, which is `pds` unless another is remembered. Raises IdentityError; the
+        older document is then kept.
         """
         known = self._documents.peek(did)
-        host = (known and known.pds) or ""
+        host = (known and known.pds) or pds or ""
         if not self._refreshes_of_did.allow(did) or not self._refreshes_of_host.allow(host):
             return None
         return await self.document(did, max_age=0)

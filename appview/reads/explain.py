@@ -18,7 +18,7 @@ from appview.reads.visibility import visible
 from lexicons.cid import CID
 from lexicons.formats import is_did, parse_at_uri
 
-_JOB_KINDS: Final = ("drain", "fetch", "identity", "recheck", "status")
+_JOB_KINDS: Final = ("drain", "fetch", "identity", "recheck", "shift", "status")
 
 
 class Unexplainable(ValueError):

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from appview.db import Connection
 from appview.reads.pages import Moment, Page, newest, within
+from appview.reads.sifting import sift
 from appview.reads.visibility import visible
 
 
@@ -30,6 +31,17 @@ async def by_author(
         return await newest(connection, "lists", did, where="did = $4", after=after, limit=limit)
     where = "did = $4 and list_type = $5"
     return await newest(connection, "lists", did, list_type, where=where, after=after, limit=limit)
+
+
+async def containing(connection: Connection, subject: str, *, after: Moment | None, limit: int) -> Page[Moment]:
+    """Which lists hold this record? Each once, newest first. A page may be short and yet not the last."""
+    scan = """
+        select list as uri, null collate "C" as subject, sort_at from list_items
+        where subject = $4 and (sort_at, list) < ($1, $2)
+    """
+    keep = f"(select true from lists where lists.uri = seen.uri and {visible('lists.did')})"  # noqa: S608 - a condition of our own
+    rows, last = await sift(connection, scan, keep, subject, after=after, limit=limit)
+    return Page([row["uri"] for row in rows], last)
 
 
 async def items(connection: Connection, uri: str, *, after: tuple[int] | None, limit: int) -> Items:

@@ -1,6 +1,6 @@
 """Whom a request means: handles as the index has them, to DIDs. Nothing is looked up elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from appview.db import Connection
@@ -29,17 +29,29 @@ async def account(connection: Connection, identifier: str) -> Account | None:
     return None if row is None else Account(*row)
 
 
+async def dids(connection: Connection, identifiers: Sequence[str]) -> list[str]:
+    """The DIDs that these DIDs and handles name, in the order given, each once; without handles that are unknown."""
+    known = await _by_handle(connection, (name for name in identifiers if not name.startswith("did:")))
+    named = (name if name.startswith("did:") else known.get(name.lower()) for name in identifiers)
+    return list(dict.fromkeys(did for did in named if did is not None))
+
+
 async def with_dids(connection: Connection, uris: Sequence[str]) -> list[str]:
     """These AT-URIs with the DID in place of each handle, in the order given; without those whose handle is unknown."""
-    named = {authority.lower() for uri in uris if not (authority := parse_at_uri(uri).authority).startswith("did:")}
-    dids: dict[str, str] = {}
-    if named:
-        rows = await connection.fetch("select handle, did from actors where handle = any($1)", list(named))
-        dids = {row["handle"]: row["did"] for row in rows}
+    authorities = [parse_at_uri(uri).authority for uri in uris]
+    known = await _by_handle(connection, (name for name in authorities if not name.startswith("did:")))
     found = []
-    for uri in uris:
-        authority = parse_at_uri(uri).authority
-        did = authority if authority.startswith("did:") else dids.get(authority.lower())
+    for uri, authority in zip(uris, authorities, strict=True):
+        did = authority if authority.startswith("did:") else known.get(authority.lower())
         if did is not None:
             found.append(f"at://{did}{uri.removeprefix(f'at://{authority}')}")
     return found
+
+
+async def _by_handle(connection: Connection, handles: Iterable[str]) -> dict[str, str]:
+    """The DIDs of those of these handles that somebody has; in no statement when there are none."""
+    asked = {handle.lower() for handle in handles}
+    if not asked:
+        return {}
+    rows = await connection.fetch("select handle, did from actors where handle = any($1)", list(asked))
+    return {row["handle"]: row["did"] for row in rows}

@@ -38,7 +38,7 @@ async def stats(connection: Connection) -> View:
     for row in await connection.fetch("select name, n from totals where name = any($1)", list(_TOTALS)):
         totals[_TOTALS[row["name"]]] = row["n"]
     repos = dict.fromkeys(_STATES.values(), 0)
-    for row in await connection.fetch("select status, count(*) as n from repos group by status"):
+    for row in await connection.fetch("select status, n from repo_counts"):
         repos[_STATES[row["status"]]] = row["n"]
     newest = await connection.fetchval(
         f"select sort_at from tracks where {visible('tracks.did')} order by sort_at desc, uri desc limit 1"  # noqa: S608 - a condition of our own

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appview.config import PUBLIC_RELAYS, Bind, Config, ConfigError, settings
+from appview.config import PUBLIC_AVATARS, PUBLIC_RELAYS, Bind, Config, ConfigError, settings
 from appview.net.policy import Endpoint
 
 SECRET = "s" * 32
@@ -65,6 +65,13 @@ def test_a_port_in_a_did_web_is_percent_encoded() -> None:
     assert loaded(PUBLIC_URL="https://plyr.example:8443").service_did == "did:web:plyr.example%3A8443"
 
 
+def test_avatars_come_from_bluesky_unless_the_network_is_ones_own() -> None:
+    assert loaded().avatar_url == PUBLIC_AVATARS
+    assert loaded(AVATAR_URL="pds").avatar_url is loaded(DEV="1").avatar_url is None
+    own = "http://localhost:1/{cid}?of={did}"
+    assert loaded(AVATAR_URL=own, DEV="1").avatar_url == own
+
+
 def test_a_given_service_did_stands() -> None:
     assert loaded(SERVICE_DID="did:plc:abc").service_did == "did:plc:abc"
 
@@ -94,6 +101,8 @@ def test_other_variables_are_nobodys_business() -> None:
         ("RELAY_URLS", "wss://", "without a path"),
         ("RELAY_URLS", ",", "names no relay"),
         ("PLC_URL", "plc.directory", "https://"),
+        ("AVATAR_URL", "https://cdn.example/{did}", "{did} and {cid}"),
+        ("AVATAR_URL", "{did}/{cid}", "must be a URL"),
         ("NAMESPACE", "fm plyr", "beginning of NSIDs"),
         ("PUBLIC_URL", "http://plyr.example", "https://"),
         ("BIND", "8080", "host:port"),

@@ -9,8 +9,13 @@ from pathlib import Path
 from tests.bench import (
     backfill_records,
     durable_commits,
+    fan,
+    feed_latest,
+    flat,
     memory,
     off_topic_frames,
+    plans,
+    reading,
     repositories,
     verified_commits,
     write_to_visible,
@@ -25,8 +30,22 @@ FIGURES: dict[str, Callable[[Say], Figure | list[Figure]]] = {
     "durable_commits": durable_commits.run,
     "backfill_records": backfill_records.run,
     "write_to_visible": write_to_visible.run,
+    "feed_latest": feed_latest.run,
+    "reading": reading.run,
 }
-LONG: dict[str, Callable[[Say], int]] = {"memory": memory.run, "repositories": repositories.run}
+TOGETHER = {
+    **dict.fromkeys(("write_to_visible_p50_ms", "write_to_visible_p99_ms"), "write_to_visible"),
+    **dict.fromkeys(("feed_latest_p99_ms", "feed_latest_cached"), "feed_latest"),
+    **dict.fromkeys(reading.FIGURES, "reading"),
+}
+"""Figures of one measurement, which are taken together."""
+LONG: dict[str, Callable[[Say], int]] = {
+    "memory": memory.run,
+    "repositories": repositories.run,
+    "plans": plans.run,
+    "flat": flat.run,
+    "fan": fan.run,
+}
 """Minutes each: they run where they are named, print what they found, and say by their code whether it will do."""
 
 
@@ -35,8 +54,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", metavar="NAME,…", help=f"of {', '.join([*FIGURES, *LONG])}")
     asked = [name for name in (parser.parse_args().only or "").split(",") if name] or list(FIGURES)
-    # Two figures of one measurement are taken together.
-    names = list(dict.fromkeys(name if name in FIGURES | LONG else name.partition("_p")[0] for name in asked))
+    names = list(dict.fromkeys(TOGETHER.get(name, name) for name in asked))
     unknown = [name for name in names if name not in FIGURES | LONG]
     if unknown:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join([*FIGURES, *LONG])}")

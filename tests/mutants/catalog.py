@@ -1,8 +1,8 @@
-"""All mutants: of what is believed, of how it gets into the tables, and of the tables."""
+"""All mutants: of what is believed, of how it gets into the tables, of the tables, and of who asks."""
 
 from typing import Final
 
-from tests.mutants import index, ingest, proof
+from tests.mutants import callers, index, ingest, proof
 from tests.mutants.mutant import Mutant
 
-MUTANTS: Final[tuple[Mutant, ...]] = (*proof.MUTANTS, *ingest.MUTANTS, *index.MUTANTS)
+MUTANTS: Final[tuple[Mutant, ...]] = (*proof.MUTANTS, *ingest.MUTANTS, *index.MUTANTS, *callers.MUTANTS)

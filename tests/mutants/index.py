@@ -7,10 +7,13 @@ from tests.mutants.mutant import Mutant
 _APPLY: Final = "appview/index/apply.py"
 _ACTORS: Final = "appview/index/actors.py"
 _COUNTS: Final = "appview/index/counts.py"
+_COUNTED: Final = "appview/index/counted.py"
+_SHIFT: Final = "appview/index/shift.py"
 _VISIBILITY: Final = "appview/reads/visibility.py"
 _BY_APPLY: Final = ("tests/appview/index/test_apply.py",)
 _BY_ACTORS: Final = ("tests/appview/index/test_actors.py",)
 _BY_COUNTS: Final = ("tests/appview/index/test_counts.py",)
+_BY_SHIFT: Final = ("tests/appview/index/test_shift.py",)
 _BY_HIDING: Final = ("tests/xrpc/methods/test_hiding.py",)
 
 MUTANTS: Final = (
@@ -51,7 +54,13 @@ MUTANTS: Final = (
         ("tests/appview/index/test_apply.py::test_an_edit_moves_nothing_in_time",),
     ),
     # --- counts ---
-    Mutant("likes of hidden accounts count", _COUNTS, ' and visible"', '"', _BY_COUNTS),
+    Mutant(
+        "likes of hidden accounts count",
+        _COUNTED,
+        "return did in self._visible if shift is None",
+        "return True if shift is None",
+        _BY_COUNTS,
+    ),
     Mutant(
         "two likes of one account in one batch are two",
         _COUNTS,
@@ -62,9 +71,45 @@ MUTANTS: Final = (
     Mutant(
         "hiding an account leaves its counts",
         _ACTORS,
-        "        await shift(connection, did, 1 if after else -1)\n",
-        "",
+        "        await turn(connection, did, visible=after, at_once=at_once)\n",
+        "        pass\n",
         _BY_ACTORS,
+    ),
+    Mutant(
+        "while counts are on their way, what is written counts as if they had arrived",
+        _COUNTED,
+        'return (f"{stage} {key}" <= self.place) is self.adds',
+        "return self.adds",
+        _BY_SHIFT,
+    ),
+    Mutant("the last of a step counts twice", _COUNTED, "<= self.place)", "< self.place)", _BY_SHIFT),
+    Mutant(
+        "nobody sees to the counts of a large account",
+        _SHIFT,
+        "        await want(connection, JOB, [did])\n",
+        "        pass\n",
+        _BY_SHIFT,
+    ),
+    Mutant(
+        "who turns while the counts are on their way is forgotten",
+        _SHIFT,
+        "        elif adds is visible:\n",
+        "        elif isinstance(adds, bool):\n",
+        _BY_SHIFT,
+    ),
+    Mutant(
+        "a list is counted for each of its items",
+        _SHIFT,
+        "select subject, 0, count(distinct list) from lists",
+        "select subject, 0, count(*) from lists",
+        _BY_SHIFT,
+    ),
+    Mutant(
+        "a purge leaves counts on their way",
+        _ACTORS,
+        '    await connection.execute("delete from shifts where did = $1", did)\n',
+        "",
+        _BY_SHIFT,
     ),
     # --- visibility ---
     Mutant("hidden accounts are shown", _VISIBILITY, " and actors.visible)", ")", _BY_HIDING),
@@ -121,7 +166,7 @@ MUTANTS: Final = (
     Mutant(
         "while it is purged an account is still shown",
         _ACTORS,
-        '        await _change(connection, did, "active = false")\n',
+        '        await _change(connection, did, AT_ONCE, "active = false")\n',
         "        pass\n",
         _BY_ACTORS,
     ),

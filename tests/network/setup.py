@@ -49,12 +49,12 @@ class SetupError(Exception):
 
 def servers_installed() -> bool:
     """Whether the npm packages of the present lock are there, compiled for the present Node and machine."""
-    return _is_stamped(NODE_MODULES, NODE_LOCK, NODE_RUNTIME)
+    return is_stamped(NODE_MODULES, NODE_LOCK, NODE_RUNTIME)
 
 
 def arroba_installed() -> bool:
     """Whether Arroba's environment is there as its lock has it."""
-    return _is_stamped(ARROBA_HOME, ARROBA_LOCK, ARROBA_RUNTIME)
+    return is_stamped(ARROBA_HOME, ARROBA_LOCK, ARROBA_RUNTIME)
 
 
 def install_servers() -> None:
@@ -72,20 +72,20 @@ def install_servers() -> None:
         "JOBS": "max",
     }
     npm = [NODE, NPM]
-    with _step("fetching the servers' packages"):
-        _run([*npm, "ci", "--ignore-scripts"], environment)
-    with _step("compiling SQLite (about a minute)"):
-        _run([*npm, "rebuild", COMPILED_PACKAGE, "--ignore-scripts=false"], environment)
-    _stamp(NODE_MODULES, NODE_LOCK, NODE_RUNTIME)
+    with step("fetching the servers' packages"):
+        run([*npm, "ci", "--ignore-scripts"], environment)
+    with step("compiling SQLite (about a minute)"):
+        run([*npm, "rebuild", COMPILED_PACKAGE, "--ignore-scripts=false"], environment)
+    stamp(NODE_MODULES, NODE_LOCK, NODE_RUNTIME)
 
 
 def install_arroba() -> None:
     """Make Arroba's environment anew from its lock; SetupError when that fails."""
     uv_pip: list[str | Path] = [uv.find_uv_bin(), "pip", "install", "--quiet", "--python", ARROBA_PYTHON]
-    with _step("installing Arroba"):
-        _run([uv.find_uv_bin(), "venv", "--quiet", "--clear", "--python", sys.executable, ARROBA_HOME])
-        _run([*uv_pip, "--require-hashes", "-r", ARROBA_LOCK])
-    _stamp(ARROBA_HOME, ARROBA_LOCK, ARROBA_RUNTIME)
+    with step("installing Arroba"):
+        run([uv.find_uv_bin(), "venv", "--quiet", "--clear", "--python", sys.executable, ARROBA_HOME])
+        run([*uv_pip, "--require-hashes", "-r", ARROBA_LOCK])
+    stamp(ARROBA_HOME, ARROBA_LOCK, ARROBA_RUNTIME)
 
 
 def find_browser() -> str | None:
@@ -100,9 +100,9 @@ def install_browser() -> None:
     if BROWSER_TRIED.exists():
         raise SetupError(f"there is none, and it could not be installed before; remove {BROWSER_TRIED} to try again.")
     BROWSER_TRIED.touch()
-    with _step("installing Chromium"):
-        _run(["apt-get", "update", "-qq"])
-        _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"])
+    with step("installing Chromium"):
+        run(["apt-get", "update", "-qq"])
+        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"])
     BROWSER_TRIED.unlink()
 
 
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Arroba and the browser are worth a warning only: the tests that ask for them say that they skip.
     """
     argparse.ArgumentParser(prog=COMMAND, description=__doc__).parse_args(arguments)
-    with _one_at_a_time():
+    with one_at_a_time():
         try:
             if not servers_installed():
                 install_servers()
@@ -134,9 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _require_compiler() -> None:
     if _missing_tools() and os.geteuid() == 0 and shutil.which("apt-get"):
-        with _step("installing g++ and make"):
-            _run(["apt-get", "update", "-qq"])
-            _run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "g++", "make"])
+        with step("installing g++ and make"):
+            run(["apt-get", "update", "-qq"])
+            run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "g++", "make"])
     if missing := _missing_tools():
         raise SetupError(
             f"The test network compiles {COMPILED_PACKAGE}, and there is no {' and no '.join(missing)}: install a C++ "
@@ -149,9 +149,10 @@ def _missing_tools() -> list[str]:
     return [tool for tool in (compiler, "make") if shutil.which(tool) is None]
 
 
-def _run(command: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:
+def run(command: Sequence[str | Path], environment: dict[str, str] | None = None, *, folder: Path = HERE) -> None:
+    """Run `command` in `folder`, in silence; SetupError, and all that it said, when it fails."""
     result = subprocess.run(
-        command, cwd=HERE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if result.returncode != 0:
         sys.stderr.write(result.stdout)
@@ -163,26 +164,29 @@ def _fingerprint(lock: Path, runtime: str) -> str:
     return hashlib.sha256(lock.read_bytes() + runtime.encode()).hexdigest()
 
 
-def _stamp(installed: Path, lock: Path, runtime: str) -> None:
+def stamp(installed: Path, lock: Path, runtime: str) -> None:
+    """Note that `installed` is now as `lock` has it, for `runtime`."""
     (installed / STAMP).write_text(_fingerprint(lock, runtime))
 
 
-def _is_stamped(installed: Path, lock: Path, runtime: str) -> bool:
-    stamp = installed / STAMP
-    return stamp.is_file() and stamp.read_text() == _fingerprint(lock, runtime)
+def is_stamped(installed: Path, lock: Path, runtime: str) -> bool:
+    """Whether that was noted of the present lock."""
+    noted = installed / STAMP
+    return noted.is_file() and noted.read_text() == _fingerprint(lock, runtime)
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
+def one_at_a_time(name: str = "network") -> Iterator[None]:
     """Let one process install while others wait: `make test` and `make network` may start together."""
     CACHE.mkdir(exist_ok=True)
-    with (CACHE / "network-setup.lock").open("w") as lock:
+    with (CACHE / f"{name}-setup.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
-def _step(doing: str) -> Iterator[None]:
+def step(doing: str) -> Iterator[None]:
+    """Say on stderr what is being done, and how long it took."""
     _say(f"{doing} ...")
     begun = time.monotonic()
     yield
@@ -190,7 +194,7 @@ def _step(doing: str) -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"test network: {line}\n")
+    sys.stderr.write(f"setup: {line}\n")
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ def test_an_installation_holds_for_one_lock_and_one_runtime(tmp_path: Path) -> N
     lock, installed = tmp_path / "lock", tmp_path / "installed"
     lock.write_text("a 1")
     installed.mkdir()
-    assert not setup._is_stamped(installed, lock, "node 22")
-    setup._stamp(installed, lock, "node 22")
-    assert setup._is_stamped(installed, lock, "node 22")
-    assert not setup._is_stamped(installed, lock, "node 24")
+    assert not setup.is_stamped(installed, lock, "node 22")
+    setup.stamp(installed, lock, "node 22")
+    assert setup.is_stamped(installed, lock, "node 22")
+    assert not setup.is_stamped(installed, lock, "node 24")
     lock.write_text("a 2")
-    assert not setup._is_stamped(installed, lock, "node 22")
+    assert not setup.is_stamped(installed, lock, "node 22")
 
 
 def test_setup_is_done_at_once_when_nothing_changed() -> None:
@@ -31,7 +31,7 @@ def test_setup_is_done_at_once_when_nothing_changed() -> None:
 
 def test_a_failing_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(setup.SetupError, match=r"false-alarm.* failed with code 3"):
-        setup._run([sys.executable, "-c", "print('false-alarm'); raise SystemExit(3)"])
+        setup.run([sys.executable, "-c", "print('false-alarm'); raise SystemExit(3)"])
     assert "false-alarm" in capsys.readouterr().err
 
 

@@ -6,7 +6,7 @@ import asyncpg
 
 from appview.db import Connection
 
-KINDS = ("fetch", "drain", "status", "recheck", "gap")
+KINDS = ("fetch", "drain", "status", "recheck", "shift", "gap")
 
 _LEFT_TO_DO = """
     select 'frames kept of ' || did from held_frames where did not in (select did from actors where not visible)

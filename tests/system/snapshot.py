@@ -8,6 +8,7 @@ Left out, and why:
 - tombstones: a fetch cannot see what went before;
 - `sort_at` of records whose key is no TID: of those the time at first sight counts, and its version's createdAt;
 - what a list inherited: a fetch cannot see a name that only an older version had. Left is what the record itself says;
+- what a search finds lists and accounts by: the names that lists inherited, and handles, which no message carries;
 - records of accounts that their own host hides: they are kept if they came before, and nobody is shown them;
 - what was kept of them to be judged, for the same reason: it waits until they are back;
 - accounts that are gone: they are purged when we hear of it, and no more than hidden when we did not know them then;
@@ -43,6 +44,7 @@ _QUERIES = {
     "subject_counts": "select * from subject_counts where (likes, comments, lists) <> (0, 0, 0)",
     "actor_counts": "select * from actor_counts @visible and (tracks, lists, likes, followers) <> (0, 0, 0, 0)",
     "totals": "select * from totals where n <> 0",
+    "search_documents": "select key, level, names, words from search_documents @visible and kind = 2",
     "held_frames": "select did, frame from held_frames @visible",
 }
 

@@ -114,6 +114,7 @@ def system_beside(addresses: Addresses, database_url: str, *more: str) -> Iterat
             plc_url=addresses.plc,
             relay_urls=",".join(upstreams),
             resolve=resolve_setting(addresses, DOMAIN),
+            secret_key="of a system that is gone in a minute",
         )
         stack.callback(system.close)
         for child in (system.ingester, system.web, system.worker):

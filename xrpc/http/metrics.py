@@ -90,7 +90,7 @@ async def _records(pool: Pool) -> Metric:
 
 async def _repos(pool: Pool) -> Metric:
     gauge = GaugeMetricFamily("plyr_repos", "Repositories, by how far they are indexed.", labels=["state"])
-    rows = await pool.fetch("select status, count(*) as n from repos group by status")
+    rows = await pool.fetch("select status, n from repo_counts")
     found = {row["status"]: row["n"] for row in rows}
     for state in ("synchronized", "desynchronized", "in_progress"):
         gauge.add_metric([state], found.get(state, 0))

@@ -7,18 +7,37 @@ document, a handler with its test, and a line here; the server does not start wh
 from collections.abc import Mapping
 from typing import Final
 
-from xrpc.methods import actor, feed, graph, server
+from xrpc.methods import actor, feed, generators, graph, protocol, search, server
 from xrpc.signatures import Handler
 
 METHODS: Final[Mapping[str, Handler]] = {
     "actor.getProfile": actor.get_profile,
+    "actor.getProfiles": actor.get_profiles,
+    "actor.searchActors": search.search_actors,
+    "actor.searchActorsTypeahead": search.search_actors_typeahead,
+    "com.atproto.identity.resolveHandle": protocol.resolve_handle,
+    "com.atproto.repo.getRecord": protocol.get_record,
+    "com.atproto.repo.listRecords": protocol.list_records,
+    "feed.describeFeedGenerator": feed.describe_feed_generator,
+    "feed.getActivity": feed.get_activity,
+    "feed.getActorFeeds": generators.get_actor_feeds,
+    "feed.getActorLikes": feed.get_actor_likes,
     "feed.getActorTracks": feed.get_actor_tracks,
     "feed.getComments": feed.get_comments,
     "feed.getFeed": feed.get_feed,
+    "feed.getFeedGenerator": generators.get_feed_generator,
+    "feed.getFeedGenerators": generators.get_feed_generators,
+    "feed.getFeedSkeleton": feed.get_feed_skeleton,
     "feed.getLikes": feed.get_likes,
+    "feed.getSuggestedFeeds": generators.get_suggested_feeds,
     "feed.getTracks": feed.get_tracks,
+    "feed.searchTracks": search.search_tracks,
     "graph.getActorLists": graph.get_actor_lists,
     "graph.getList": graph.get_list,
+    "graph.getLists": graph.get_lists,
+    "graph.getListsContaining": graph.get_lists_containing,
+    "graph.searchLists": search.search_lists,
+    "search.searchAll": search.search_all,
     "server.explain": server.explain,
     "server.getStats": server.get_stats,
 }

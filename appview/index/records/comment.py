@@ -41,5 +41,5 @@ class Comments(RecordType):
 
     def count(self, changes: Changes, row: Row, n: int) -> None:
         """Every comment counts, however many one account makes."""
-        changes.record(self.name, row[1], n)
-        changes.comment(row[1], row[2], n)
+        changes.record(self.name, row[0], row[1], n)
+        changes.comment(row[0], row[1], row[2], n)

@@ -33,5 +33,5 @@ class Follows(RecordType):
 
     def count(self, changes: Changes, row: Row, n: int) -> None:
         """An account has as many followers as accounts that follow it, however often each does."""
-        changes.record(self.name, row[1], n)
+        changes.record(self.name, row[0], row[1], n)
         changes.follow(row[1], row[2], n)

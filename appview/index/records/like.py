@@ -37,5 +37,5 @@ class Likes(RecordType):
 
     def count(self, changes: Changes, row: Row, n: int) -> None:
         """A track has as many likes as accounts that like it, however often each does."""
-        changes.record(self.name, row[1], n)
+        changes.record(self.name, row[0], row[1], n)
         changes.like(row[1], row[2], n)

@@ -13,6 +13,7 @@ from appview.index.counts import Changes
 from appview.index.records import fields
 from appview.index.records.base import Incoming, RecordType, Row
 from appview.index.records.fields import Value
+from appview.index.search import documents
 
 Names: TypeAlias = tuple[str | None, str | None]
 """The name of a list, and its type."""
@@ -60,7 +61,11 @@ def _over(own: Names, last: Names) -> Names:
 
 
 class Lists(RecordType):
-    """The lists there are, and what is on them. A row ends with its items, each a position, a subject and its CID."""
+    """The lists there are, and what is on them.
+
+    A row ends with its items: each a position, a subject, its CID, and the list's `sort_at`, by which the lists that
+    hold a subject are ordered.
+    """
 
     name = "list"
     signal = True
@@ -92,25 +97,27 @@ class Lists(RecordType):
             )
         authors = {uri: did for uri, did, _, _ in taken}
         names = {uri: (name, list_type) for uri, _, name, list_type in taken}
-        for did in authors.values():
-            changes.record(self.name, did, -1)
+        for uri, did in authors.items():
+            changes.record(self.name, uri, did, -1)
+            changes.documents.put(uri, None)
         for uri, subject in items:
             # Items without their list, which there should not be, were never counted.
             if uri in authors:
-                changes.listing(authors[uri], subject, -1)
+                changes.listing(uri, authors[uri], subject, -1)
 
         rows = [self._after(record, _NAMELESS if record.fresh else names.get(record.uri, _NAMELESS)) for record in come]
         await self._put_in(connection, rows)
         for row in rows:
-            changes.record(self.name, row[1], 1)
-            for subject in {subject for _, subject, _ in row[-1]}:
-                changes.listing(row[1], subject, 1)
+            changes.record(self.name, row[0], row[1], 1)
+            changes.documents.put(row[0], documents.list_(*row[:3]))
+            for subject in {subject for _, subject, *_ in row[-1]}:
+                changes.listing(row[0], row[1], subject, 1)
 
     async def stored(self, connection: Connection, uris: Sequence[str]) -> dict[str, Row]:
         """The rows there are of `uris`, by URI, with their items."""
         items: dict[str, list[Row]] = {}
         for uri, *item in await connection.fetch(
-            "select list, position, subject, subject_cid from list_items where list = any($1::text[])"
+            "select list, position, subject, subject_cid, sort_at from list_items where list = any($1::text[])"
             " order by list, position",
             uris,
         ):
@@ -130,7 +137,7 @@ class Lists(RecordType):
             for field, said, kept in zip(("name", "listType"), own, names, strict=True)
             if said is None and kept is not None
         ]
-        items = tuple(tuple(item) for item in this.items)
+        items = tuple((*item, record.sort_at) for item in this.items)
         return record.uri, record.did, *names, tuple(inherited), len(items), record.sort_at, items
 
     async def _put_in(self, connection: Connection, rows: Sequence[Row]) -> None:
@@ -150,7 +157,7 @@ class Lists(RecordType):
         items = ((row[0], *item) for row in rows for item in row[-1])
         while some := list(islice(items, _ITEMS_AT_ONCE)):
             await connection.execute(
-                "insert into list_items (list, position, subject, subject_cid)"
-                " select * from unnest($1::text[], $2::integer[], $3::text[], $4::text[])",
+                "insert into list_items (list, position, subject, subject_cid, sort_at)"
+                " select * from unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::timestamptz[])",
                 *zip(*some, strict=True),
             )

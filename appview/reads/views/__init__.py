@@ -32,14 +32,15 @@ MEMORY_OF_VERSIONS: Final = 48 * 1024 * 1024
 
 
 class Views:
-    """Views in the terms of the lexicons of `namespace`, with the addresses that `policy` lets be handed out.
+    """Views in the terms of the lexicons of `namespace`, with the addresses that `policy` lets be handed out, and
+    `avatars` where the pattern of that name says (None: at the accounts' PDSes).
 
     One is enough for a process. All that a call reads is of one moment only within a transaction that sees one.
     """
 
-    def __init__(self, namespace: str, policy: Policy) -> None:
+    def __init__(self, namespace: str, policy: Policy, avatars: str | None = None) -> None:
         self._feed_defs: Final = f"{namespace}.feed.defs"
-        self._media: Final = Media(policy)
+        self._media: Final = Media(policy, avatars)
         self._faces: Final = Faces(self._media, MEMORY_OF_FACES)
         self._versions: Final = Versions(namespace, self._media, MEMORY_OF_VERSIONS)
 

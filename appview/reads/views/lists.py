@@ -15,6 +15,8 @@ from appview.reads.visibility import visible
 MAX_IMAGES: Final = 4
 # Some may be addresses that are not handed out.
 _CANDIDATES: Final = 3 * MAX_IMAGES
+_LOOKED_AT: Final = 100
+"""Tracks with a cover, of a list: many an album has one for all of them."""
 
 
 class LoadedLists(NamedTuple):
@@ -37,16 +39,22 @@ async def load_lists(connection: Connection, uris: Sequence[str]) -> LoadedLists
     )
     summaries = await connection.fetch(
         f"""
-        with shown as (
-            select list, position, tracks.uri, duration, image_url, image_url is not null
-                and row_number() over (partition by list, image_url order by position) = 1 as is_new
-            from list_items join tracks on tracks.uri = list_items.subject
-            where list_items.list = any($1) and {visible("tracks.did")}
-        )
-        select list, coalesce(sum(duration), 0) as duration,
-            (array_agg(uri order by position) filter (where is_new))[1:$2] as covered,
-            (array_agg(image_url order by position) filter (where is_new))[1:$2] as images
-        from shown group by list
+        select asked.uri as list, covers.covered, covers.images, (
+            select sum(duration) from list_items join tracks on tracks.uri = list_items.subject
+            where list_items.list = asked.uri and {visible("tracks.did")}
+        ) as duration
+        from unnest($1::text[]) as asked (uri) cross join lateral (
+            select (array_agg(uri order by position))[1:$2] as covered,
+                (array_agg(image_url order by position))[1:$2] as images
+            from (
+                select distinct on (image_url) image_url, position, uri from (
+                    select image_url, position, tracks.uri
+                    from list_items join tracks on tracks.uri = list_items.subject
+                    where list_items.list = asked.uri and image_url is not null and {visible("tracks.did")}
+                    order by position limit {_LOOKED_AT}
+                ) as first order by image_url, position
+            ) as different
+        ) as covers
         """,  # noqa: S608 - names of our own
         [row["uri"] for row in rows],
         _CANDIDATES,
@@ -63,7 +71,7 @@ def list_view(stored: Stored, summary: asyncpg.Record | None, people: People, me
     view = stored.by(author) | {
         "itemCount": row["item_count"],
         "images": list(_images(summary, media)) if summary is not None else [],
-        "duration": int(summary["duration"]) if summary is not None else 0,
+        "duration": int(summary["duration"] or 0) if summary is not None else 0,
     }
     optional = {"name": row["name"], "listType": row["list_type"], "inherited": row["inherited"]}
     return view | {name: part for name, part in optional.items() if part}

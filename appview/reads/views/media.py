@@ -18,11 +18,15 @@ _REMEMBERED: Final = 16_384
 
 
 class Media:
-    """The addresses that `policy`, widened to http and to any port, would let us ask ourselves."""
+    """The addresses that `policy`, widened to http and to any port, would let us ask ourselves.
 
-    def __init__(self, policy: Policy) -> None:
+    `avatars` is where avatars are served, with `{did}` and `{cid}` in it; None: at the account's PDS.
+    """
+
+    def __init__(self, policy: Policy, avatars: str | None = None) -> None:
         self._policy = replace(policy, schemes=frozenset({"http", "https"}), ports=None)
         self._pds_schemes = ("https://", "http://") if policy.dev else ("https://",)
+        self._avatars = avatars
         # A page of an album asks for one cover again and again.
         self._is_public = lru_cache(_REMEMBERED)(self._judge)
 
@@ -35,6 +39,12 @@ class Media:
         if pds is None or not pds.startswith(self._pds_schemes) or self.link(pds) is None:
             return None
         return f"{pds}/xrpc/com.atproto.sync.getBlob?did={quote(did, safe=':')}&cid={cid}"
+
+    def avatar(self, pds: str | None, did: str, cid: str) -> str | None:
+        """Where a blob that is the account's avatar is served."""
+        if self._avatars is None:
+            return self.blob(pds, did, cid)
+        return self._avatars.replace("{did}", quote(did, safe=":")).replace("{cid}", cid)
 
     def _judge(self, url: str) -> bool:
         try:

@@ -60,7 +60,7 @@ class Faces:
             view["displayName"] = row["display_name"]
         avatar = self._media.link(row["avatar"])
         if avatar is None and row["avatar_cid"] is not None:
-            avatar = self._media.blob(row["pds"], did, row["avatar_cid"])
+            avatar = self._media.avatar(row["pds"], did, row["avatar_cid"])
         if avatar is not None:
             view["avatar"] = avatar
         if row["labelling_value"] is not None:

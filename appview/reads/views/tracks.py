@@ -38,6 +38,7 @@ _MIME_TYPES: Final[Mapping[str, str]] = {
     "webm": "audio/webm",
 }
 
+
 class Version(NamedTuple):
     """What one version of a track's record comes to, whoever asks; `size` of the record in bytes."""
 

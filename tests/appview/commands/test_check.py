@@ -43,12 +43,14 @@ def test_check_finds_repairs_and_is_content(filled: str) -> None:
     assert (content.code, content.out, content.error) == (0, "no differences\n", "")
 
     async def harm(connection: Connection) -> None:
-        await connection.execute(f"update tracks set title = 'x' where uri = '{SONG}'")
+        await connection.execute(f"update tracks set duration = 7 where uri = '{SONG}'")
         await connection.execute("update totals set n = 7 where name = 'like'")
+        await connection.execute("update search_words set n = 8 where word = 't'")
 
     on(filled, harm)
-    lines = [f"{SONG}: its row in tracks has another title", "totals: n of like is 7 and should be 4"]
-    for options, last in (((), "2 differences"), (("--repair",), "2 differences, repaired")):
+    lines = [f"{SONG}: its row in tracks has another duration", "totals: n of like is 7 and should be 4"]
+    lines.append("search: t: the word is said to be in 8 documents, and is in 7")
+    for options, last in (((), "3 differences"), (("--repair",), "3 differences, repaired")):
         found = appview("check", *options, DATABASE_URL=filled)
         assert (found.code, found.out.splitlines(), found.error) == (1, [*lines, last], "")
     assert appview("check", DATABASE_URL=filled).code == 0
@@ -61,7 +63,10 @@ def test_reindex_leaves_all_as_it_was(filled: str) -> None:
     ran = appview("reindex", DATABASE_URL=filled)
     total = len(held)
     assert (ran.code, ran.error) == (0, "")
-    assert ran.out == f"{total} records; 0 rows without a record taken out; 0 counters set right\n"
+    assert (
+        ran.out
+        == f"{total} records; 0 rows without a record taken out; 0 counters and 0 texts of the search set right\n"
+    )
     assert on(filled, contents) == before
     assert on(filled, lambda connection: connection.fetch(records)) == held
 

@@ -18,6 +18,10 @@ DERIVED = (
     "subject_counts",
     "actor_counts",
     "totals",
+    "search_documents",
+    "search_names",
+    "search_postings",
+    "search_words",
 )
 
 

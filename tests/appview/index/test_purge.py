@@ -52,7 +52,7 @@ Where they have not, the account's own row alone.
 NEVER = {
     "actors.status",  # a word of its host's
     "records.collection records.rev records.cid records.verdict records.proven_by",
-    "list_items.subject_cid totals.name",
+    "list_items.subject_cid totals.name repo_counts.status",
     "repos.status repos.rev repos.data repos.commit_cid repos.needs_rev repos.proven_by",
     "dead_letters.upstream jobs.kind jobs.note",
     "shards.shard shards.status shards.metrics upstreams.shard upstreams.url",

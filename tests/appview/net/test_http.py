@@ -9,7 +9,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from appview.net.errors import BadStatus, NoSuchHost, Refused, Unreachable
+from appview.net.errors import BadStatus, NoSuchHost, Refused, TooLarge, Unreachable
 from appview.net.http import HttpClient, Limits
 from appview.net.policy import HostMap, Policy
 from tests.appview.net.clients import DEVELOPMENT, OUTSIDE, PRIVATE, PUBLIC, client, dns
@@ -25,6 +25,27 @@ async def test_answer(dev: HttpClient) -> None:
     assert server.requests[0].startswith(b"GET /a?b=c HTTP/1.1\r\nHost: localhost:")
     assert b"Accept: text/plain\r\n" in server.requests[0]
     assert b"User-Agent: plyr-appview\r\n" in server.requests[0]
+
+
+async def test_a_body_is_sent_once_and_to_nobody_else(dev: HttpClient) -> None:
+    async with raw_server(http_answer(b"done")) as server:
+        url = f"http://localhost:{server.port}/a"
+        answer = await dev.post(url, b'{"a": 1}', max_bytes=9, headers={"Authorization": "Bearer x"})
+    assert (answer.status, answer.body) == (200, b"done")
+    assert server.requests[0].startswith(b"POST /a HTTP/1.1\r\n")
+    for header in (b"Content-Type: application/json", b"Content-Length: 8", b"Authorization: Bearer x"):
+        assert header + b"\r\n" in server.requests[0]
+
+    elsewhere = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://localhost:1/\r\nContent-Length: 0\r\n\r\n"
+    async with raw_server(elsewhere) as server:
+        with pytest.raises(BadStatus, match="status 307"):
+            await dev.post(f"http://localhost:{server.port}/", b"secret", max_bytes=9)
+    async with raw_server(http_answer(b"too long")) as server:
+        with pytest.raises(TooLarge):
+            await dev.post(f"http://localhost:{server.port}/", b"", max_bytes=3)
+    async with client() as http:
+        with pytest.raises(Refused):
+            await http.post("http://127.0.0.1/", b"", max_bytes=1)
 
 
 async def test_connections_are_reused() -> None:

@@ -116,6 +116,13 @@ async def test_refreshes_of_one_host_are_limited(world: World) -> None:
     assert [outcome is None for outcome in outcomes] == [False] * 60 + [True]
     await world.resolver.document(BOB)
     assert await world.resolver.refresh(BOB) is not None
+    assert world.resolver.remembered(ALICE) is None
+    assert await world.resolver.refresh(ALICE, pds="https://pds.test") is None, (
+        "where nothing is remembered, it is said"
+    )
+    remembered = world.resolver.remembered(BOB)
+    assert remembered is not None
+    assert remembered.at == world.now
 
 
 # At a time

@@ -6,7 +6,7 @@ import pytest
 
 from appview.db import Connection
 from appview.reads import following as module
-from appview.reads.following import following
+from appview.reads.following import Followed, following
 from tests.index_writer import IndexWriter
 from tests.stories import Story, did
 
@@ -33,24 +33,28 @@ CASES: Final = {
 }
 
 
+async def whole(connection: Connection, limit: int) -> list[Followed]:
+    """All of it, in pages."""
+    page = await following(connection, did("me"), after=None, limit=limit)
+    seen = page.tracks
+    while page.last is not None:
+        assert len(page.tracks) == limit
+        page = await following(connection, did("me"), after=page.last, limit=limit)
+        seen += page.tracks
+    return seen
+
+
 @pytest.mark.parametrize("limit", [1, 2, 100])
 @pytest.mark.parametrize("case", CASES)
 async def test_order(connection: Connection, index: IndexWriter, case: str, limit: int) -> None:
     told, expected = CASES[case]
     story = Story(index)
     await story.tell(told)
-    seen, after = [], None
-    while True:
-        page = await following(connection, did("me"), after=after, limit=limit)
-        seen += [track.uri for track in page.tracks]
-        for track in page.tracks:
-            assert track.uri.startswith(f"at://{track.did}/")
-            assert track.follow.startswith(f"at://{did('me')}/app.bsky.graph.follow/")
-        after = page.last
-        if after is None:
-            break
-        assert len(page.tracks) == limit
-    assert story.names(seen) == expected
+    seen = await whole(connection, limit)
+    assert story.names([track.uri for track in seen]) == expected
+    for track in seen:
+        assert track.uri.startswith(f"at://{track.did}/")
+        assert track.follow.startswith(f"at://{did('me')}/app.bsky.graph.follow/")
 
 
 async def test_one_who_made_much_and_many_who_made_little(connection: Connection, index: IndexWriter) -> None:
@@ -58,18 +62,11 @@ async def test_one_who_made_much_and_many_who_made_little(connection: Connection
     await story.tell("\n".join(f"ann made ann{n} {n}h" for n in range(30)))
     await story.tell("\n".join(f"fan{n} made fan{n} {n * 3}.5h" for n in range(30)))
     await story.tell("me follows ann 0h\n" + "\n".join(f"me follows fan{n} 0h" for n in range(30)))
-    page = await following(connection, did("me"), after=None, limit=100)
-    whole = story.names([track.uri for track in page.tracks]).split()
-    assert whole[:6] == ["ann0", "fan0", "ann1", "ann2", "ann3", "fan1"]
-    assert len(whole) == 60
+    seen = await whole(connection, 100)
+    assert story.names([track.uri for track in seen]).split()[:6] == ["ann0", "fan0", "ann1", "ann2", "ann3", "fan1"]
+    assert len(seen) == 60
     for limit in (1, 7, 29, 59):
-        seen, after = [], None
-        while len(seen) < 60:
-            page = await following(connection, did("me"), after=after, limit=limit)
-            seen += [track.uri for track in page.tracks]
-            after = page.last
-        assert after is None
-        assert story.names(seen).split() == whole
+        assert await whole(connection, limit) == seen
 
 
 async def test_it_has_an_end_whom_one_can_follow(

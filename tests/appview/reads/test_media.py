@@ -88,3 +88,10 @@ def test_a_blob_is_where_the_pds_serves_it() -> None:
 def test_a_did_cannot_break_out_of_its_parameter() -> None:
     url = PRODUCTION.blob("https://pds.fm", "did:web:localhost%3A1", "bafk")
     assert url == "https://pds.fm/xrpc/com.atproto.sync.getBlob?did=did:web:localhost%253A1&cid=bafk"
+
+
+@pytest.mark.parametrize("pds", ["https://pds.fm", "https://10.0.0.1", None])
+def test_an_avatar_is_where_the_pattern_says(pds: str | None) -> None:
+    media = Media(Policy(), "https://cdn.fm/{did}/{cid}@jpeg")
+    assert media.avatar(pds, "did:web:localhost%3A1", "bafk") == "https://cdn.fm/did:web:localhost%253A1/bafk@jpeg"
+    assert PRODUCTION.avatar(pds, DID, "bafk") == PRODUCTION.blob(pds, DID, "bafk")

@@ -14,6 +14,7 @@ from tests.xrpc.methods.world import make_world
 from xrpc.app import create_app
 from xrpc.http.page import CACHE_SECONDS
 from xrpc.methods import METHODS
+from xrpc.signatures import by_nsid
 
 ALICE = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;"
@@ -28,7 +29,7 @@ async def read(client: Client, status: int = 200) -> str:
     answer = await client.get("/")
     assert answer.status_code == status
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert len(answer.content) < 30_000
+    assert len(answer.content) < 60_000
     return answer.text
 
 
@@ -46,15 +47,18 @@ async def test_an_empty_index(client: Client) -> None:
     assert "Not up to date" in page
     assert "No ingester has run yet." in page
     assert "None is here yet." in page
-    assert asked(page) == ["/xrpc/fm.plyr.feed.getFeed?feed=latest&limit=5", "/xrpc/fm.plyr.server.getStats"]
+    # What wants nothing that is not here: of a feed's skeleton the address is our own.
+    assert "/xrpc/fm.plyr.feed.getFeed?feed=latest&limit=5" in asked(page)
+    assert "/xrpc/fm.plyr.server.getStats" in asked(page)
+    assert not [url for url in asked(page) if "uri=" in url or "actor=" in url]
 
 
 async def test_every_method_is_there_and_every_link_leads_to_an_answer(client: Client, index: IndexWriter) -> None:
     await make_world(index)
     page = await read(client)
-    for method in METHODS:
-        group, _, name = method.rpartition(".")
-        assert f'<h3 class="nsid"><span>fm.plyr.{group}.</span><wbr>{name}</h3>' in page
+    for nsid in by_nsid(METHODS, "fm.plyr"):
+        group, _, name = nsid.rpartition(".")
+        assert f'<h3 class="nsid"><span>{group}.</span><wbr>{name}</h3>' in page
     links = asked(page)
     assert len(links) == len(METHODS)
     links += [unescape(url) for url in re.findall(r'href="(/[^"]*)"', page)]
@@ -160,7 +164,7 @@ async def test_without_a_database_it_says_so() -> None:
         page = await read(client, 503)
         assert "The database does not answer at present." in page
         assert "</span><wbr>getTracks</h3>" in page
-        assert asked(page) == ["/xrpc/fm.plyr.feed.getFeed?feed=latest&limit=5", "/xrpc/fm.plyr.server.getStats"]
+        assert "/xrpc/fm.plyr.server.getStats" in asked(page)
         answer = await client.get("/")
         assert answer.headers["retry-after"] == "5"
 

@@ -3,7 +3,7 @@ from typing import Any, Final
 import pytest
 
 from tests.index_writer import BLOB, IndexWriter, ref, rkey
-from tests.xrpc.client import Client
+from tests.xrpc.client import Client, strict_client
 
 ALICE: Final = "did:plc:alice"
 BOB: Final = "did:plc:bob"
@@ -77,3 +77,26 @@ async def test_nobody(client: Client, method: str) -> None:
         assert await client.refused(method, actor=actor) == (400, "NotFound")
     for actor in ("nobody", "@nobody.test", "did:", "at://nobody.test"):
         assert await client.refused(method, actor=actor) == (400, "InvalidRequest")
+
+
+async def test_several_accounts_in_the_order_asked(client: Client, index: IndexWriter) -> None:
+    await index.account(ALICE, handle="alice.test")
+    await index.account(BOB, handle="bob.test")
+    await index.write(ALICE, "fm.plyr.actor.profile", "self", bio="Here")
+    await index.write(BOB, "fm.plyr.track", rkey(1))
+    asked = [BOB, "nobody.test", "Alice.TEST", "bob.test", "did:plc:nobody", ALICE]
+    profiles = (await client.ask("actor.getProfiles", actors=asked))["profiles"]
+    assert profiles == [await client.ask("actor.getProfile", actor=did) for did in (BOB, ALICE)]
+    await index.set_status(BOB, active=False)
+    assert (await client.ask("actor.getProfiles", actors=asked))["profiles"] == profiles[1:]
+    assert await client.ask("actor.getProfiles", actors=["nobody.test"]) == {"profiles": []}
+    for wrong in ([], [ALICE] * 26, ["x"]):
+        assert await client.refused("actor.getProfiles", actors=wrong) == (400, "InvalidRequest")
+
+
+async def test_an_avatar_of_bluesky_comes_from_where_the_setting_says(database_url: str, index: IndexWriter) -> None:
+    await index.account(ALICE, pds="https://pds.test")
+    await index.write(ALICE, "app.bsky.actor.profile", "self", avatar=PICTURE)
+    for setting, shown in (("https://cdn.fm/{did}/{cid}", f"https://cdn.fm/{ALICE}/{RAW}"), ("pds", AT_PDS)):
+        async with strict_client(database_url, PLYR_AVATAR_URL=setting) as client:
+            assert (await client.ask("actor.getProfile", actor=ALICE))["avatar"] == shown

@@ -114,3 +114,65 @@ async def test_no_list(client: Client, index: IndexWriter) -> None:
     for uri in (track, gone, f"at://{ALICE}", "at://nobody.test/fm.plyr.list/x"):
         assert await client.refused("graph.getList", list=uri) == (400, "NotFound")
     assert await client.refused("graph.getList", list="x") == (400, "InvalidRequest")
+
+
+async def test_lists_by_their_addresses(client: Client, index: IndexWriter) -> None:
+    await index.account(ALICE, handle="alice.test")
+    track = await index.write(BOB, "fm.plyr.track", rkey(1), duration=60)
+    uris = await index.write_all(
+        (ALICE, "fm.plyr.list", rkey(age), {"name": f"{age}", "items": [{"subject": ref(track)}] * age})
+        for age in range(3)
+    )
+    by_handle = uris[1].replace(ALICE, "Alice.test")
+    asked = [uris[2], track, by_handle, f"at://{ALICE}/fm.plyr.list/{rkey(9)}", uris[0], uris[1], "at://x.test/a.b.c/d"]
+    lists = (await client.ask("graph.getLists", uris=asked))["lists"]
+    assert [view["uri"] for view in lists] == [uris[2], uris[1], uris[0]]
+    assert lists == [(await client.ask("graph.getList", list=view["uri"]))["list"] for view in lists]
+    for wrong in ([], [uris[0]] * 26, ["x"]):
+        assert await client.refused("graph.getLists", uris=wrong) == (400, "InvalidRequest")
+
+
+async def test_the_lists_that_a_track_is_on(client: Client, index: IndexWriter) -> None:
+    await index.account(BOB, handle="bob.test")
+    track, other = await index.write_all((BOB, "fm.plyr.track", rkey(age), {}) for age in (1, 2))
+    items = [{"subject": ref(track)}] * 3
+    uris = [
+        await index.write(did, "fm.plyr.list", rkey(age), items=on_it)
+        for did, age, on_it in (
+            (ALICE, 1, items),
+            (BOB, 2, items),
+            (ALICE, 3, [{"subject": ref(other)}]),
+            (BOB, 4, items),
+        )
+    ]
+    for subject in (track, track.replace(BOB, "bob.test")):
+        answer = await client.ask("graph.getListsContaining", subject=subject)
+        assert answer == {
+            "subject": track,
+            "lists": (await client.ask("graph.getLists", uris=uris))["lists"][:2]
+            + (await client.ask("graph.getLists", uris=uris[3:]))["lists"],
+        }
+    (view,) = (await client.ask("feed.getTracks", uris=[track]))["tracks"]
+    assert view["listCount"] == 3
+    # An edit does not make a list newer, and what is taken from it is not on it.
+    await index.write(BOB, "fm.plyr.list", rkey(4), items=items[:1], createdAt="2026-05-31T00:00:00Z")
+    await index.write(BOB, "fm.plyr.list", rkey(2))
+    answer = await client.ask("graph.getListsContaining", subject=track)
+    assert [view["uri"] for view in answer["lists"]] == [uris[0], uris[3]]
+    await index.delete(track)
+    assert await client.refused("graph.getListsContaining", subject=track) == (400, "NotFound")
+
+
+async def test_a_track_many_times_on_each_list(client: Client, index: IndexWriter) -> None:
+    track = await index.write(BOB, "fm.plyr.track", rkey(1))
+    uris = await index.write_all(
+        (ALICE, "fm.plyr.list", rkey(age), {"items": [{"subject": ref(track)}] * 700}) for age in range(4)
+    )
+    seen, pages, cursor = [], 0, None
+    while True:
+        answer = await client.ask("graph.getListsContaining", subject=track, **({"cursor": cursor} if cursor else {}))
+        seen += [view["uri"] for view in answer["lists"]]
+        pages, cursor = pages + 1, answer.get("cursor")
+        if cursor is None:
+            break
+    assert (seen, pages > 1) == (uris, True)

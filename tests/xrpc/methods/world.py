@@ -2,6 +2,7 @@
 
 from typing import Any, Final, NamedTuple
 
+from appview.index.rankings import NAMES, make
 from tests.index_writer import BLOB, IndexWriter, ref, rkey
 
 ALICE: Final = "did:plc:alice"
@@ -21,10 +22,12 @@ class World(NamedTuple):
     his_list: str
     her_like: str
     her_comment: str
+    her_feed: str
+    his_feed: str
 
 
 async def make_world(index: IndexWriter) -> World:
-    """Accounts with handles, profiles, tracks, likes, comments, lists and follows."""
+    """Accounts with handles, profiles, tracks, likes, comments, lists, feeds and follows, and the rankings of them."""
     for did, name in ((ALICE, "alice"), (BOB, "bob"), (CAROL, "carol")):
         await index.account(did, handle=f"{name}.test", pds=f"https://{name}.pds.test")
         await index.set_status(did, active=True)
@@ -50,14 +53,21 @@ async def make_world(index: IndexWriter) -> World:
         )
     await index.write(ALICE, "fm.plyr.like", rkey(10), subject=ref(hers))
     await index.write(ALICE, "fm.plyr.comment", rkey(10), subject=ref(hers), text=SECRET, timestampMs=0)
-    return World(
+    world = World(
         hers,
         his,
         await index.write(ALICE, "fm.plyr.list", rkey(4), name=SECRET, listType="playlist", items=items),
         await index.write(BOB, "fm.plyr.list", rkey(5), name="His picks", listType="playlist", items=items),
         await index.write(ALICE, "fm.plyr.like", rkey(11), subject=ref(his)),
         await index.write(ALICE, "fm.plyr.comment", rkey(11), subject=ref(his), text=SECRET, timestampMs=0),
+        *await index.write_all(
+            (did, "fm.plyr.feed.generator", key, {"did": "did:web:feeds.test", "displayName": name, "avatar": PICTURE})
+            for did, key, name in ((ALICE, rkey(12), SECRET), (BOB, rkey(13), "His feed"))
+        ),
     )
+    for name in NAMES:
+        await make(index.connection, name, index.now)
+    return world
 
 
 def _her_track() -> dict[str, Any]:

@@ -10,13 +10,11 @@ import asyncpg
 from starlette.requests import Request
 from starlette.responses import Response
 
-from appview.reads import feeds
-from appview.reads.pages import newest
 from appview.reads.stats import stats
 from xrpc.availability import within
 from xrpc.context import Context, context_of
 from xrpc.errors import RETRY_AFTER, Unavailable
-from xrpc.http.page.examples import Samples
+from xrpc.http.page.gather import gather
 from xrpc.http.page.render import Content, page, policy
 from xrpc.http.ready import freshness
 from xrpc.methods.asking import snapshot
@@ -62,10 +60,8 @@ class Page:
 async def _content(ctx: Context) -> Content:
     async with snapshot(ctx) as connection:
         said = await stats(connection)
-        newest_tracks = await feeds.latest(connection, after=None, limit=TRACKS)
-        newest_lists = await newest(connection, "lists", after=None, limit=1)
-        tracks = await ctx.views.tracks(connection, newest_tracks.uris)
-        lists = await ctx.views.lists(connection, newest_lists.uris)
-        rows = await connection.fetch("select uri, sort_at from tracks where uri = any($1)", newest_tracks.uris)
+        samples = await gather(ctx, connection, TRACKS)
+        uris = [track["uri"] for track in samples.tracks]
+        rows = await connection.fetch("select uri, sort_at from tracks where uri = any($1)", uris)
     lags, _ = await freshness(ctx.pool)
-    return Content(said, lags, Samples(tracks, lists[0] if lists else None), dict(map(tuple, rows)), datetime.now(UTC))
+    return Content(said, lags, samples, dict(map(tuple, rows)), datetime.now(UTC))

@@ -41,8 +41,8 @@ _TIME: Final = Template('<time datetime="$at">$text</time>')
 _ASK: Final = Template('<a class="ask" href="$url" aria-label="Ask $nsid">Ask it →</a>')
 _PARAMETER: Final = Template("<dt><code>$name</code>$required</dt><dd>$description</dd>\n")
 
-_STYLE: Final = Html((_TEMPLATES / "style.css").read_text("utf-8"))
-_STYLE_HASH: Final = b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+STYLE: Final = Html((_TEMPLATES / "style.css").read_text("utf-8"))
+_STYLE_HASH: Final = b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
 _MAX_NAME: Final = 120
 """Characters of a title or a name that are shown; the answer behind the link has all."""
@@ -81,7 +81,7 @@ def policy(*, dev: bool) -> str:
 def page(config: Config, catalog: Catalog, nsids: Iterable[str], content: Content | str) -> Html:
     """The document; `content` as a text is the reason why there is nothing to show."""
     if isinstance(content, str):
-        samples = Samples([])
+        samples = Samples()
         state, tracks = fill(_STATE, tone="bad", title="Out of order", rest=fill(_PARAGRAPH, text=content)), Html()
     else:
         samples = content.samples
@@ -89,7 +89,7 @@ def page(config: Config, catalog: Catalog, nsids: Iterable[str], content: Conten
     methods = (_method(nsid, catalog.definition(nsid), samples) for nsid in sorted(nsids))
     return fill(
         _PAGE,
-        style=_STYLE,
+        style=STYLE,
         host=urlsplit(config.public_url).netloc,
         namespace=f"{config.namespace}.*",
         state=state,

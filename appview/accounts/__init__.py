@@ -1,0 +1,1 @@
+"""Who calls us, and on whose behalf."""

@@ -1,0 +1,3 @@
+-- Feeds of all accounts, newest first.
+
+create index generators_newest on generators (sort_at desc, uri desc);
