@@ -33,7 +33,7 @@ OWN: Final = 0.1
 NEW: Final = 0.25
 NEW_FOR: Final = timedelta(days=1)
 PER_ACCOUNT: Final = 2
-VOTES: Final = 1_000_000
+VOTES: Final = 300_000
 """Of likes and of plays, so many of the newest take part in trending: what a ranking costs has an end."""
 
 _WINDOWS: Final[Mapping[str, timedelta]] = {
@@ -45,6 +45,9 @@ _TRENDING_WINDOW: Final = timedelta(days=7)
 
 NAMES: Final = ("trending", *_WINDOWS, "top-all")
 """The rankings there are."""
+
+SECONDS: Final = 150.0
+"""That one may take."""
 
 # A few seconds of sorting, for which a hundred of them would be too much memory, and one is not.
 _WORK_MEMORY: Final = "64MB"
@@ -92,20 +95,22 @@ _TRENDING: Final = f"""
             order by likes.sort_at limit 1
         ) then '-infinity' else least({", ".join(_FIRST.format(table=table) for table in _MADE)}) end as since
         from (select distinct did from votes) as voter where {visible("voter.did")}
-    ), scored as (
-        select tracks.uri, tracks.did, tracks.sort_at, count(*) as votes, sum(floor(
+    ), scored as materialized (
+        select votes.subject, count(*) as votes, sum(floor(
             1e6::float8 * power(0.5::float8, extract(epoch from $1 - votes.at)::float8 / $4)
-            * case when votes.did = tracks.did then $5::float8
+            * case when votes.did = split_part(votes.subject, '/', 3) then $5::float8
                 when voters.since > votes.at - $7::interval then $6::float8 else 1 end
         )::bigint) as points
-        from votes join voters on voters.did = votes.did join tracks on tracks.uri = votes.subject
-        where {visible("tracks.did")}
-        group by tracks.uri
+        from votes join voters on voters.did = votes.did
+        group by votes.subject
     ), placed as (
-        select *, row_number() over (partition by did order by points desc, sort_at desc, uri desc) as place_of_its_own
-        from scored
+        select tracks.uri, tracks.sort_at, scored.votes, scored.points, row_number() over (
+            partition by tracks.did order by scored.points desc, tracks.sort_at desc, tracks.uri desc
+        ) as place_of_its_own
+        from scored join tracks on tracks.uri = scored.subject
+        where {visible("tracks.did")} and scored.points > 0
     )
-    select uri, votes from placed where place_of_its_own <= $8 and points > 0
+    select uri, votes from placed where place_of_its_own <= $8
     order by points desc, sort_at desc, uri desc limit $9
 """  # noqa: S608 - our own words
 
@@ -118,7 +123,11 @@ async def make(connection: Connection, name: str, now: datetime) -> bool:
     """
     begun = time.monotonic()
     async with connection.transaction():
-        await connection.execute("select set_config('work_mem', $1, true)", _WORK_MEMORY)
+        await connection.execute(
+            "select set_config('work_mem', $1, true), set_config('statement_timeout', $2, true)",
+            _WORK_MEMORY,
+            f"{SECONDS:.0f}s",
+        )
         places = await _places(connection, name, now)
         seconds = time.monotonic() - begun
         newest = await connection.fetchval(
@@ -151,11 +160,11 @@ async def _places(connection: Connection, name: str, now: datetime) -> list[tupl
     """The tracks of the ranking in order, with their votes."""
     if name == "trending":
         weights = HALF_LIFE.total_seconds(), OWN, NEW, NEW_FOR, PER_ACCOUNT
-        rows = await connection.fetch(_TRENDING, now, _TRENDING_WINDOW, VOTES, *weights, PLACES)
+        rows = await connection.fetch(_TRENDING, now, _TRENDING_WINDOW, VOTES, *weights, PLACES, timeout=SECONDS)
     elif name == "top-all":
-        rows = await connection.fetch(_TOP_OF_ALL, PLACES)
+        rows = await connection.fetch(_TOP_OF_ALL, PLACES, timeout=SECONDS)
     else:
-        rows = await connection.fetch(_TOP, now, _WINDOWS[name], PLACES)
+        rows = await connection.fetch(_TOP, now, _WINDOWS[name], PLACES, timeout=SECONDS)
     return [(row["uri"], row["votes"]) for row in rows]
 
 

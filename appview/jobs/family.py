@@ -18,7 +18,7 @@ from appview.net.lookup import Dns
 from appview.net.policy import Policy
 
 JOB_SECONDS: Final = 60.0
-"""For one job."""
+"""For one job, where its family does not say otherwise."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ class Family(NamedTuple):
     """Does one; may be done again, or twice at a time, with the same outcome. Raises TryLater."""
     recur: Callable[[Connection], Awaitable[None]] | None = None
     """Called every minute, to want what the calendar asks for."""
+    seconds: float = JOB_SECONDS
+    """For one; less than a lease (appview/jobs/dispatch.py)."""
 
 
 @asynccontextmanager
@@ -77,10 +79,10 @@ async def perform(tools: Tools, family: Family, subject: str) -> None:
         return  # The message came twice.
     begun = time.monotonic()
     try:
-        async with asyncio.timeout(JOB_SECONDS):
+        async with asyncio.timeout(family.seconds):
             await family.work(tools, job)
     except (TryLater, TimeoutError) as error:
-        reason = str(error) or f"it was not done within {JOB_SECONDS:.0f} s"
+        reason = str(error) or f"it was not done within {family.seconds:.0f} s"
         wait = max(back_off(job.attempts), getattr(error, "retry_after", None) or 0.0)
         async with tools.pool.acquire() as connection:
             await failed(connection, job, reason, retry_in=wait)

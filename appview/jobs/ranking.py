@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from appview.db import Connection
-from appview.index.rankings import NAMES, drop_overtaken, make
+from appview.index.rankings import NAMES, SECONDS, drop_overtaken, make
 from appview.jobs.family import Family, Tools
 from appview.jobs.rows import Job, want
 
@@ -42,4 +42,4 @@ async def want_rankings(connection: Connection) -> None:
     await want(connection, RANKING.kind, [row["name"] for row in rows])
 
 
-RANKING: Final = Family("ranking", "make_ranking", make_ranking, want_rankings)
+RANKING: Final = Family("ranking", "make_ranking", make_ranking, want_rankings, SECONDS + 10)

@@ -35,12 +35,12 @@ _IS_THE_FIRST: Final = """
     )
 """
 
-WINDOW: Final = 250
+_WINDOWS: Final = (250, 5_000)
 """Rows of each kind that are looked at for a page, all of them before they are sorted into one stream."""
 
 _SOURCES: Final = tuple(
     f"(select '{kind}' as kind, uri, did, {subject} as subject, sort_at from {table}"  # noqa: S608 - names of our own
-    f" where (sort_at, uri) < ($1, $2) {{by}} order by sort_at desc, uri desc limit {WINDOW})"
+    f" where (sort_at, uri) < ($1, $2) {{by}} order by sort_at desc, uri desc limit {{window}})"
     for kind, table, subject in (
         ("track", "tracks", 'null collate "C"'),
         ("like", "likes", "subject"),
@@ -58,8 +58,8 @@ async def activity(connection: Connection, did: str | None, *, after: Moment | N
         and (seen.kind <> 'like' or {_IS_THE_FIRST})
     """
     given = () if did is None else (did,)
-    scan = _STREAM.format(by="and did = $4" if did is not None else "")
-    rows, last = await sift(connection, scan, keep, *given, after=after, limit=limit, window=WINDOW)
+    scan = _STREAM.format(by="and did = $4" if did is not None else "", window="{window}")
+    rows, last = await sift(connection, scan, keep, *given, after=after, limit=limit, windows=_WINDOWS)
     return Deeds([Deed(row["kind"], row["uri"], row["subject"], row["sort_at"]) for row in rows], last)
 
 

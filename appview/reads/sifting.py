@@ -1,9 +1,11 @@
 """Pages by keyset where much may have to be passed over: likes of tracks that are gone, lists of hidden accounts.
 
-For one page no more than a window of rows is looked at. So it may be short, and even empty, and yet name where to go on
-(XR-20): behind the last row that was looked at, shown or not (XR-22).
+For one page no more than a window of rows is looked at, and where all of it is passed over, a larger one behind it. So
+a page may be short, and even empty, and yet name where to go on (XR-20): behind the last row that was looked at, shown
+or not (XR-22).
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -12,7 +14,7 @@ from appview.db import Connection
 from appview.reads.pages import NEWEST, Moment, within
 from appview.reads.visibility import visible
 
-WINDOW: Final = 1_000
+WINDOWS: Final = (1_000, 20_000)
 """How many rows are looked at; where a page is full before that, no more than it takes."""
 
 
@@ -30,15 +32,34 @@ async def sift(
     *given: object,
     after: Moment | None,
     limit: int,
-    window: int = WINDOW,
+    windows: Sequence[int] = WINDOWS,
 ) -> Sifted:
     """The newest rows of `scan` behind `after` that meet `keep`, each once.
 
     `scan` is a query that an index answers in this order: of rows whose `(sort_at, uri)` is less than `($1, $2)`, with
-    `did`, `subject`, a track's uri or null, and whatever else is wanted. `keep` is a condition on such a row, `seen`.
-    Both may speak of `given`, as `$4` and following.
+    `did`, `subject`, a track's uri or null, and whatever else is wanted; `{window}` in it is how many are looked at.
+    `keep` is a condition on such a row, `seen`. Both may speak of `given`, as `$4` and following. One statement, or
+    where much is passed over one for each window.
     """
+    found = Sifted([], after)
+    for window in windows:
+        found = await _look(connection, scan, keep, given, found.last, limit, window)
+        if found.rows or found.last is None:
+            break
+    return found
+
+
+async def _look(
+    connection: Connection,
+    scan: str,
+    keep: str,
+    given: Sequence[object],
+    after: Moment | None,
+    limit: int,
+    window: int,
+) -> Sifted:
     newest_first = "order by sort_at desc, uri desc"
+    scan = scan.format(window=window)
     rows = await connection.fetch(
         f"""
         with kept as (

@@ -12,7 +12,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qs
 
 import asyncpg
@@ -59,6 +59,14 @@ Row: TypeAlias = asyncpg.Record
 Answer: TypeAlias = Callable[[dict[str, list[str]]], Awaitable[bytes]]
 
 
+class _Track(NamedTuple):
+    """What never changes of a track, without its last brace; who takes part; and the name of its album, as JSON."""
+
+    view: bytes
+    features: tuple[str, ...]
+    album: bytes | None
+
+
 class Limits:
     """The application."""
 
@@ -68,7 +76,7 @@ class Limits:
         self._connections: asyncio.LifoQueue[asyncpg.Connection[Row]] = asyncio.LifoQueue()
         self._made = Versions(NAMESPACE, media, 0)
         self._met = Faces(media, 0)
-        self._tracks: dict[tuple[str, bytes], tuple[bytes, tuple[str, ...], bytes | None]] = {}
+        self._tracks: dict[tuple[str, bytes], _Track] = {}
         self._people: dict[tuple[Any, ...], bytes] = {}
         self._paths: dict[str, Answer] = {"/latest": self._latest, "/constant": self._constant, "/select": self._select}
 
@@ -104,7 +112,7 @@ class Limits:
         rows = await connection.fetch(_PAGE, *after)
         people = {row["did"]: self._person(row) for row in rows}
         tracks = [self._tracks.get((row["uri"], row["cid"])) or await self._track(connection, row) for row in rows]
-        featured = [did for _, features, _ in tracks for did in features if did not in people]
+        featured = [did for track in tracks for did in track.features if did not in people]
         if featured:
             people |= {row["did"]: self._person(row) for row in await connection.fetch(_PERSONS, featured)}
         self._connections.put_nowait(connection)
@@ -122,19 +130,17 @@ class Limits:
             person = self._people[key] = orjson.dumps(self._met.of(row["did"], row))
         return person
 
-    async def _track(
-        self, connection: "asyncpg.Connection[Row]", row: Row
-    ) -> tuple[bytes, tuple[str, ...], bytes | None]:
+    async def _track(self, connection: "asyncpg.Connection[Row]", row: Row) -> _Track:
         opened = await connection.fetchrow(_VALUE, row["uri"])
         assert opened is not None
         version = self._made.made(opened)
         album = orjson.dumps(version.album) if version.album else None
-        track = orjson.dumps(version.view)[:-1], version.features, album
+        track = _Track(orjson.dumps(version.view)[:-1], version.features, album)
         self._tracks[row["uri"], row["cid"]] = track
         return track
 
 
-def _view(row: Row, track: tuple[bytes, tuple[str, ...], bytes | None], people: dict[str, bytes]) -> bytes:
+def _view(row: Row, track: _Track, people: dict[str, bytes]) -> bytes:
     view, features, album = track
     parts = [
         b'{"track":%b,"author":%b,"likeCount":%d,"commentCount":%d,"listCount":%d'

@@ -28,7 +28,8 @@ _QUERIES = {
     "records": """
         select uri, cid, value, verdict, deviations, case when uri ~ '/[234567a-j][234567a-z]{12}$' then sort_at end
         from records @visible and cid is not null""",
-    "tracks": "select * from tracks @visible",
+    "tracks": """
+        select uri, did, title, artist, album, duration, image_url, gated, sort_at, cid, size from tracks @visible""",
     "likes": "select * from likes @visible",
     "comments": "select * from comments @visible",
     "lists": """

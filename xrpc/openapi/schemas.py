@@ -170,4 +170,7 @@ def parameters(schemas: Schemas, definition: Schema) -> Iterator[Json]:
         schema = schemas.of(field)
         described = {"description": schema.pop("description")} if "description" in schema else {}
         repeated = {"style": "form", "explode": True} if field["type"] == "array" else {}
-        yield {"name": name, "in": "query", "required": name in required, **described, **repeated, "schema": schema}
+        # An empty value is as none: see xrpc/params.py.
+        empty = {} if name in required else {"allowEmptyValue": True}
+        place = {"name": name, "in": "query", "required": name in required, **empty}
+        yield {**place, **described, **repeated, "schema": schema}

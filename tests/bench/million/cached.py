@@ -78,10 +78,9 @@ async def _bring_up(url: str, end_ms: int, say: Say) -> bool:
     """Apply the migrations that are new, and derive what they added; False where they are no longer the same."""
     connection = await db.connect(url, command_seconds=_HOURS)
     try:
-        applied = await db.migrate(connection)
-        if applied:
-            say(f"{', '.join(applied)}: applied")
-            await derive(connection, end_ms, say)
+        for migration in await db.migrate(connection):
+            say(f"{migration} is applied")
+        await derive(connection, end_ms, say)
     except db.MigrationError as error:
         say(str(error))
         return False

@@ -9,16 +9,17 @@ from tests.bench.million.times import instant
 
 Say = Callable[[str], None]
 
-_SEARCHED = "search_documents, search_names, search_postings, search_words"
-
 
 async def derive(connection: Connection, end_ms: int, say: Say) -> None:
-    """Make it anew, rankings as of the end of the network."""
-    say("what is searched ...")
-    await fill(connection)
-    await connection.execute(f"vacuum (freeze, analyze) {_SEARCHED}")
-    say("rankings ...")
-    await connection.execute("delete from rankings")
+    """Make what is not there, rankings as of the end of the network."""
+    if not await connection.fetchval("select exists (select from search_documents)"):
+        say("what is searched ...")
+        await fill(connection)
+        await connection.execute(
+            "vacuum (freeze, analyze) search_documents, search_names, search_postings, search_words"
+        )
     for name in rankings.NAMES:
-        await rankings.make(connection, name, instant(end_ms))
+        if not await connection.fetchval("select exists (select from rankings where name = $1)", name):
+            say(f"the ranking {name} ...")
+            await rankings.make(connection, name, instant(end_ms))
     await connection.execute("vacuum (analyze) rankings, ranked")

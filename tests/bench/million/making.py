@@ -22,7 +22,7 @@ from tests.bench.million.words import remark, title
 _RAW: Final = b"\x01\x55\x12\x20"
 _DAG_CBOR: Final = b"\x01\x71\x12\x20"
 _LIKE: Final = struct.Struct("<IIB")
-_GENRES: Final = ("mp3", "wav", "flac", "m4a")
+_FILE_TYPES: Final = ("mp3", "wav", "flac", "m4a")
 
 
 class Ref(NamedTuple):
@@ -97,7 +97,7 @@ def tracks(network: Network, start: int, stop: int) -> Piece:
 
 def _track(shape: Shape, rng: random.Random, number: int, author: int) -> dict[str, Any]:
     file_id = f"{rng.getrandbits(64):016x}"
-    kind = _GENRES[min(int(rng.expovariate(1.2)), 3)]
+    kind = _FILE_TYPES[min(int(rng.expovariate(1.2)), 3)]
     album = shape.album_of(number)
     value: dict[str, Any] = {
         "$type": "fm.plyr.track",

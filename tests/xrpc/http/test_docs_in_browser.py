@@ -153,8 +153,8 @@ async def test_it_is_usable_by_keyboard_alone_and_read_aloud(site: Process, path
 
 async def test_how_it_looks(site: Process) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    schemes: tuple[Any, ...] = ("light", "dark")
-    for path, width, scheme in product(("/docs", "/docs/recipes"), (360, 1280), schemes):
+    looks: tuple[tuple[int, Any], ...] = ((360, "dark"), (1280, "light"))
+    for path, (width, scheme) in product(("/docs", "/docs/recipes"), looks):
         async with browsing(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:
             page, complaints = await see(context, site, path)
             if path == "/docs":

@@ -2,7 +2,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.index_writer import IndexWriter, ref, rkey
+from tests.index_writer import NOW, IndexWriter, ref, rkey
 from tests.xrpc.client import Client
 
 ALICE: Final = "did:plc:alice"
@@ -101,18 +101,29 @@ async def test_likes_of_an_account_are_those_that_can_be_shown(client: Client, i
     assert [track["title"] for track in (await client.ask("feed.getActorLikes", actor=BOB))["tracks"]] == [ALICE]
 
 
-async def test_what_is_passed_over_ends_a_page_but_not_the_stream(client: Client, index: IndexWriter) -> None:
-    """A page is bounded by what is looked at, whatever that is."""
-    track = await index.write(ALICE, "fm.plyr.track", rkey(9_000))
-    await index.write(BOB, "fm.plyr.like", rkey(8_000), subject=ref(track))
-    nowhere = [f"at://{ALICE}/fm.plyr.track/{rkey(10_000 + age)}" for age in range(1100)]
-    await index.write_all((BOB, "fm.plyr.like", rkey(age), {"subject": ref(uri)}) for age, uri in enumerate(nowhere, 1))
-    await index.write(BOB, "fm.plyr.like", rkey(0), subject=ref(track))
+@pytest.mark.parametrize(("nowhere", "likes_pages", "deeds_pages"), [(900, 1, 1), (1_500, 1, 1), (22_000, 2, 5)])
+async def test_what_is_passed_over_ends_a_page_but_not_the_stream(
+    client: Client, index: IndexWriter, nowhere: int, likes_pages: int, deeds_pages: int
+) -> None:
+    """A page is bounded by what is looked at, whatever that is: here, likes of what is not here."""
+    track = await index.write(ALICE, "fm.plyr.track", rkey(50_000))
+    await index.write(BOB, "fm.plyr.like", rkey(40_000), subject=ref(track))
+    await index.connection.execute(
+        """
+        insert into likes (uri, did, subject, sort_at)
+        select 'at://' || $1 || '/fm.plyr.like/' || n, $1, 'at://did:plc:x/fm.plyr.track/' || n,
+            $2::timestamptz - make_interval(secs => n)
+        from generate_series(1, $3::int) as n
+        """,
+        BOB,
+        NOW,
+        nowhere,
+    )
     for limit in (1, 100):
         found, pages = await every_page(client, "feed.getActorLikes", "tracks", actor=BOB, limit=limit)
-        assert ([view["uri"] for view in found], pages) == ([track], 2)
+        assert ([view["uri"] for view in found], pages) == ([track], likes_pages)
         deeds, pages = await every_page(client, "feed.getActivity", "activity", actor=BOB, limit=limit)
-        assert ([deed["track"]["uri"] for deed in deeds], pages) == ([track], 5)
+        assert ([deed["track"]["uri"] for deed in deeds], pages) == ([track], deeds_pages)
 
 
 async def test_a_page_ends_where_its_records_grow_too_large(client: Client, index: IndexWriter) -> None:

@@ -1,6 +1,6 @@
 """`/docs` and `/docs/recipes`: the API for people who build with it, on what is really here.
 
-Both are made anew at most twice a minute. While the database is away they are there all the same, without examples.
+Both are made anew at most every five seconds. While the database is away they are there all the same, without examples.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from xrpc.http.page.html import Html
 from xrpc.methods.asking import snapshot
 
 QUERY_SECONDS: Final = 3.0
-CACHE_SECONDS: Final = 30.0
+CACHE_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 1.0
 """Until another look at a database that was away, or at an index in which there was nothing."""
 TRACKS: Final = 12

@@ -7,7 +7,9 @@
   };
   // Keys, texts, and all that lies between them, of JSON that was laid out by the browser itself.
   const TOKENS = /("(?:[^"\\]|\\.)*")(\s*:)?|[^"]+/g;
+  const LONG = 200_000;
   const colored = json => {
+    if (json.length > LONG) return json;
     const all = document.createDocumentFragment();
     for (const [whole, text, colon] of json.matchAll(TOKENS)) {
       if (text === undefined) all.append(whole);
