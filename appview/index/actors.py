@@ -141,6 +141,8 @@ async def purge(connection: Connection, did: str, *, limit: int = 5_000) -> bool
         )
         return False
     await connection.execute("delete from did_documents where did = $1", did)
+    # All of them are read, which are not many: the best of an hour.
+    await connection.execute("delete from ranked where uri > 'at://' || $1 || '/' and uri < 'at://' || $1 || '0'", did)
     await connection.execute("delete from repos where did = $1", did)
     # What there was of it to be counted is gone, and its counts with it.
     await connection.execute("delete from shifts where did = $1", did)

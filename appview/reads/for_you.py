@@ -22,13 +22,13 @@ from appview.db import Connection
 from appview.reads.pages import within
 from appview.reads.visibility import visible
 
-SEEDS: Final = 40
-LIKERS: Final = 25
+SEEDS: Final = 30
+LIKERS: Final = 20
 """Of each seed."""
-FELLOWS: Final = 100
-LIKES: Final = 30
+FELLOWS: Final = 60
+LIKES: Final = 25
 """Of each fellow."""
-CANDIDATES: Final = 250
+CANDIDATES: Final = 150
 PER_ACCOUNT: Final = 2
 BECAUSE: Final = 3
 """A reason names at most so many accounts, and so many tracks."""

@@ -25,6 +25,8 @@ EXACT, PREFIX, WORDS, WITHIN, NEAR = range(5)
 _LEVELS: Final = 6
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 _OF_AUTHOR: Final = 5_000
+_WALKED: Final = 10_000
+"""Of the documents that have a word, at most so many are looked at in one scan for whether they have the others too."""
 
 
 class Step(NamedTuple):
@@ -59,9 +61,19 @@ _POSTINGS: Final = """
         as steps (tier, level, start, after, until)
     cross join lateral (
         select held.word, held.id, of.key
-        from search_postings as held join search_documents as of using (id)
-        where held.kind = {kind} and held.level = steps.level
-            and (held.word, held.id) > (steps.start, steps.after) and held.word < steps.until
+        from (
+            select * from search_postings
+            where kind = {kind} and level = steps.level
+                and (word, id) > (steps.start, steps.after) and word < steps.until
+            order by word, id limit $20
+        ) as held
+        join search_documents as of using (id)
+        where (steps.tier <> 2 or not exists (
+                select from unnest($19::text[]) as other where not exists (
+                    select from search_postings as its
+                    where (its.kind, its.level, its.word, its.id) = ({kind}, steps.level, other, held.id)
+                )
+            ))
             and case steps.tier
                 when 2 then of.words like all ($13::text[])
                 when 3 then of.words not like all ($13::text[])
@@ -119,7 +131,7 @@ async def find(
     asked = await ask(connection, text)
     if asked is None:
         return Page([], None)
-    of_type = "" if list_type is None else " and exists (select from lists where uri = of.key and list_type = $19)"
+    of_type = "" if list_type is None else " and exists (select from lists where uri = of.key and list_type = $21)"
     given = () if list_type is None else (list_type,)
     rows = await connection.fetch(_ranking(kind, of_type), limit + 1, *_arguments(asked, after), *given)
     rows.sort(key=lambda row: (row["rank"], row["term"], row["id"]))
@@ -191,6 +203,8 @@ def _arguments(asked: Asked, after: Rank | None) -> list[object]:
         driver.word,
         asked.within,
         alternatives,
+        [slot.word for slot in asked.slots if slot is not driver and not slot.is_last],
+        _WALKED,
     ]
 
 

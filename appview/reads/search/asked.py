@@ -19,7 +19,7 @@ _RARE: Final = 10
 _COMMON: Final = 1_000
 """A word that occurs in so many documents is not looked for within others too."""
 _EXPANDED: Final = 64
-_NEAR: Final = 500
+_NEAR: Final = 200
 _MEANT: Final = 5
 _WITHIN: Final = 16
 
@@ -112,6 +112,16 @@ async def ask(connection: Connection, text: str) -> Asked | None:
 
 def slips(word: str, other: str) -> int:
     """How many letters are too many, missing, other ones, or exchanged with the next, to make `word` of `other`."""
+    if word == other:
+        return 0
+    # What both begin and end with is no slip: mostly a letter or two are left.
+    shorter = min(len(word), len(other))
+    begin = next((at for at in range(shorter) if word[at] != other[at]), shorter)
+    word, other, shorter = word[begin:], other[begin:], shorter - begin
+    end = next((at for at in range(shorter) if word[-1 - at] != other[-1 - at]), shorter)
+    word, other = word[: len(word) - end], other[: len(other) - end]
+    if not word or not other:
+        return len(word) + len(other)
     before: list[int] = []
     row = list(range(len(other) + 1))
     for place, letter in enumerate(word, 1):

@@ -173,7 +173,7 @@ async def _every_index_was_tried(connection: Connection) -> None:
         where relnamespace = 'public'::regnamespace and atttypid in ('text'::regtype, 'bytea'::regtype)
         """
     )
-    ours = {"schema_migrations", "shards", "upstreams", "discoveries", "places", "totals", "repo_counts"}
+    ours = {"schema_migrations", "shards", "upstreams", "discoveries", "places", "totals", "repo_counts", "rankings"}
     for (table,) in tables:
         if table not in ours:
             assert await connection.fetchval(f"select exists (select from {table})"), table

@@ -28,7 +28,7 @@ NAMED = {
     "repos.did held_frames.did dead_letters.did jobs.subject did_documents.did shifts.did shifts.place",
     "repos.reason held_frames.frame held_frames.reason",
     "dead_letters.frame dead_letters.reason dead_letters.detail did_documents.document",
-    "search_documents.key search_documents.did",
+    "search_documents.key search_documents.did ranked.uri",
 }
 """Where an account is named."""
 
@@ -52,7 +52,7 @@ Where they have not, the account's own row alone.
 NEVER = {
     "actors.status",  # a word of its host's
     "records.collection records.rev records.cid records.verdict records.proven_by",
-    "list_items.subject_cid totals.name repo_counts.status",
+    "list_items.subject_cid totals.name repo_counts.status tracks.cid rankings.name",
     "repos.status repos.rev repos.data repos.commit_cid repos.needs_rev repos.proven_by",
     "dead_letters.upstream jobs.kind jobs.note",
     "shards.shard shards.status shards.metrics upstreams.shard upstreams.url",
@@ -71,7 +71,7 @@ _SEARCHED = {
     "jsonb": "position($1 in {column}::text) > 0",
     "ARRAY": "position($1 in {column}::text) > 0",
 }
-_TELLING_NOTHING = {"bigint", "integer", "smallint", "boolean", "timestamp with time zone"}
+_TELLING_NOTHING = {"bigint", "integer", "smallint", "boolean", "timestamp with time zone", "double precision"}
 
 
 def listed(*lists: set[str]) -> set[str]:
@@ -139,6 +139,8 @@ async def spread(connection: Connection) -> None:
     await connection.execute(
         "insert into did_documents (did, document, fetched_at) values ($1, $2, $3)", WHO, {"id": WHO}, NOW
     )
+    await connection.execute("insert into rankings (name, at, checked_at, seconds) values ('top-all', $1, $1, 0)", NOW)
+    await connection.execute("insert into ranked select id, 1, $1, 1 from rankings", TRACK)
     # It was hidden, and is shown again, and all of it but what is not there is counted.
     await connection.execute("insert into shifts values ($1, true, 'row at://' || $1 || '0')", WHO)
     for name, kind in (await columns(connection)).items():
