@@ -31,7 +31,10 @@ async def test_an_index_that_agrees_with_itself(connection: Connection) -> None:
     assert progress == [await connection.fetchval("select count(*) from records")]
 
 
-COPY = "did, title, artist, album, duration, image_url, gated, sort_at, cid, indexed_at, size from tracks where uri = '{song}'"
+COPY = (
+    "did, title, artist, album, duration, image_url, gated, sort_at, cid, indexed_at, size"
+    " from tracks where uri = '{song}'"
+)
 PLANTED = [
     ("update tracks set title = 'x' where uri = '{song}'", "{song}: its row in tracks has another title"),
     (

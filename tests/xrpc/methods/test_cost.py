@@ -91,7 +91,7 @@ class One:
         self._connection = connection
 
     @asynccontextmanager
-    async def acquire(self, *, timeout: float) -> AsyncIterator[Connection]:
+    async def acquire(self, **_options: object) -> AsyncIterator[Connection]:
         yield self._connection
 
 
