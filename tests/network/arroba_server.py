@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import flask  # type: ignore[import-not-found]  # in Arroba's environment, not in ours
 import requests  # type: ignore[import-untyped,import-not-found,unused-ignore]  # the same
-from werkzeug.serving import make_server  # type: ignore[import-not-found]  # the same
+from werkzeug.serving import make_server
 
 plc_url = sys.argv[1]
 # Arroba reads these as it loads. It waits this long for an event that it was not told of, two minutes by default.

@@ -26,7 +26,9 @@ _LEVELS: Final = 6
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 _OF_AUTHOR: Final = 5_000
 _WALKED: Final = 10_000
-"""Of the documents that have a word, at most so many are looked at in one scan for whether they have the others too."""
+"""Of the documents that have a word, at most so many are looked at in one scan for whether they have the others too; a
+tenth of them, where words may be misspelt.
+"""
 
 
 class Step(NamedTuple):
@@ -65,7 +67,7 @@ _POSTINGS: Final = """
             select * from search_postings
             where kind = {kind} and level = steps.level
                 and (word, id) > (steps.start, steps.after) and word < steps.until
-            order by word, id limit $20
+            order by word, id limit $20 / case steps.tier when 4 then 10 else 1 end
         ) as held
         join search_documents as of using (id)
         where (steps.tier <> 2 or not exists (
@@ -185,8 +187,9 @@ def _arguments(asked: Asked, after: Rank | None) -> list[object]:
     """What `_RANKING` takes from `$2` on."""
     driver = min(asked.slots, key=lambda slot: slot.n)
     meant = _meant(asked)
-    corrected = min((slot for slot in asked.slots if slot.meant), key=lambda slot: slot.meant_n, default=None)
-    alternatives = corrected.meant if meant and corrected is not None else ()
+    # The last word, unless it was corrected, may be the beginning of very many.
+    whole = [(slot.meant_n, slot.meant or (slot.word,)) for slot in asked.slots if slot.meant or not slot.is_last]
+    alternatives = min(whole)[1] if meant else ()
     names = [step for tier in (EXACT, PREFIX) for step in _name_steps(asked, tier)]
     postings = [
         *(_word_steps(WORDS, [(driver.word, driver.until)]) if driver.n else ()),
