@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from xrpc.context import Context, context_of
 from xrpc.errors import GENERAL, NAMES, InvalidRequest, Unavailable, XrpcError
 from xrpc.hot import Hot
 from xrpc.params import Parameters
+from xrpc.service_auth import Caller
 from xrpc.signatures import Handler, argument_name
 
 ANSWER_SECONDS: Final = 5.0
@@ -143,29 +145,41 @@ class Dispatcher:
         return _PERSONAL.isdisjoint(name for name, _ in request.scope["headers"])
 
     async def _ask(self, method: Method, request: Request) -> Answer:
-        if self._at_once >= MOST_AT_ONCE:
-            raise Unavailable("More is asked of this server at once than it can answer.")
-        self._at_once += 1
         try:
-            return await self._asked(method, request)
+            body, caller = await self._asked(method, request)
         except XrpcError as error:
             if self._validate_output:
                 method.check_error(error)
             raise
-        finally:
-            self._at_once -= 1
-
-    async def _asked(self, method: Method, request: Request) -> Answer:
-        authentication: Authentication = request.app.state.auth
-        values = method.parameters.parse(request.scope["query_string"])
-        began = time.monotonic()
-        caller = await authentication.caller(request.headers, method.nsid)
-        await _refuse_body(request)
-        ctx = context_of(request, caller and caller.did, caller and caller.onward)
-        body = await method.ask(ctx, values, ANSWER_SECONDS - (time.monotonic() - began))
         if self._validate_output:
             method.check_answer(body)
         return Answer(body, about(caller))
+
+    async def _asked(self, method: Method, request: Request) -> tuple[bytes, Caller | None]:
+        """The answer, and to whom. First what the lexicon says, then who calls, then the body (XR-07)."""
+        authentication: Authentication = request.app.state.auth
+        values = method.parameters.parse(request.scope["query_string"])
+        began = time.monotonic()
+        with self._place():
+            caller = await authentication.caller(request.headers, method.nsid)
+        # Whoever keeps a body back waits outside.
+        waited = time.monotonic()
+        await _refuse_body(request)
+        began += time.monotonic() - waited
+        with self._place():
+            ctx = context_of(request, caller and caller.did, caller and caller.onward)
+            return await method.ask(ctx, values, ANSWER_SECONDS - (time.monotonic() - began)), caller
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the places of those that are in work. Raises Unavailable where all are taken."""
+        if self._at_once >= MOST_AT_ONCE:
+            raise Unavailable("More is asked of this server at once than it can answer.")
+        self._at_once += 1
+        try:
+            yield
+        finally:
+            self._at_once -= 1
 
     def _find(self, nsid: str) -> Method:
         method = self._methods.get(nsid)

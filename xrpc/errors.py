@@ -104,7 +104,7 @@ class JSONResponse(Response):
 def error_response(error: XrpcError) -> Response:
     """`error` as it goes out (XR-02)."""
     body = {"error": error.name, "message": error.message}
-    return JSONResponse(body, error.status, headers=dict(error.headers))
+    return JSONResponse(body, error.status, headers={"Cache-Control": "no-store", **error.headers})
 
 
 async def answer_xrpc_error(_request: Request, error: Exception) -> Response:

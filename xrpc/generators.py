@@ -24,7 +24,7 @@ from lexicons.formats import is_at_uri, is_nsid
 from xrpc import cursors
 from xrpc.built_in import Skeleton
 from xrpc.context import Context
-from xrpc.errors import AUTHENTICATION, NAMES, Unauthenticated, XrpcError
+from xrpc.errors import AUTHENTICATION, NAMES, InvalidRequest, Unauthenticated, XrpcError
 from xrpc.network import Network
 
 METHOD: Final = "feed.getFeedSkeleton"
@@ -83,6 +83,9 @@ async def skeleton(ctx: Context, feed: Declared, limit: int, cursor: str | None)
     """
     decoded = cursors.decode("generator", cursor, str)
     theirs = decoded[0] if decoded is not None else None
+    if theirs is not None and len(theirs.encode()) > MAX_CURSOR:
+        # Ours never hold so much: the service is not to be blamed for what it cannot read.
+        raise InvalidRequest("Malformed cursor")
     parameters: dict[str, str | int] = {"feed": feed.uri, "limit": limit}
     if theirs is not None:
         parameters["cursor"] = theirs

@@ -16,7 +16,7 @@ from appview.accounts.replays import Replays, TooManyTokens, connect_redis
 from appview.accounts.service_jwt import BadToken, ServiceToken, read_token
 from appview.config import Config
 from appview.db import Pool
-from appview.net.cache import MAX_AGE, RateLimit
+from appview.net.cache import ERROR_TTL, MAX_AGE, RateLimit
 from appview.net.did_document import DidDocument, InvalidDocument, parse_document
 from appview.net.errors import CouldNotCheck, IdentityError
 from appview.net.identity import IdentityResolver
@@ -127,7 +127,7 @@ class ServiceAuth:
 
     async def _require_signature(self, token: ServiceToken, stands: Standing) -> None:
         began = self._clock()
-        known = self._known(token.issuer, stands) or await self._looked_up(token.issuer)
+        known = self._known(token.issuer, stands) or await self._looked_up(token.issuer, stands)
         if token.is_signed_by(known.document.signing_key):
             return
         if known.at < began:
@@ -152,12 +152,17 @@ class ServiceAuth:
         except InvalidDocument:
             return None
 
-    async def _looked_up(self, did: str) -> _Known:
-        """The document as it is remembered, for a day at most, or as it is fetched now."""
+    async def _looked_up(self, did: str, stands: Standing) -> _Known:
+        """The document as it is remembered, or as it is fetched now.
+
+        For a day at most; of an account whose repository is here only for as long as it may take until its document
+        is back in the index, whence it was taken since something changed.
+        """
+        max_age = MAX_AGE if stands.rev is None else ERROR_TTL
         remembered = self._identities.remembered(did)
-        if remembered is None:
+        if remembered is None or self._clock() - remembered.at >= max_age:
             self._require_budget(f"look up {did[:8]}")
-        document = await _answered(self._identities.document(did))
+        document = await _answered(self._identities.document(did, max_age=max_age))
         if remembered is not None and remembered.value is document:
             return _Known(document, remembered.at)
         return _Known(document, self._clock())

@@ -11,4 +11,4 @@ async def latest(connection: Connection, *, after: Moment | None, limit: int) ->
 
 async def by_author(connection: Connection, did: str, *, after: Moment | None, limit: int) -> Page[Moment]:
     """What did this account publish?"""
-    return await newest(connection, "tracks", did, where="did = $4", after=after, limit=limit)
+    return await newest(connection, "tracks", did, where="did = $3", after=after, limit=limit)

@@ -53,7 +53,7 @@ async def fitting(connection: Connection, tracks: Sequence[str]) -> list[str]:
 
 async def by_author(connection: Connection, did: str, *, after: Moment | None, limit: int) -> Page[Moment]:
     """Which feeds did this account publish?"""
-    return await newest(connection, "generators", did, where="did = $4", after=after, limit=limit)
+    return await newest(connection, "generators", did, where="did = $3", after=after, limit=limit)
 
 
 async def suggested(

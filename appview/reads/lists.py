@@ -28,8 +28,8 @@ async def by_author(
 ) -> Page[Moment]:
     """Which lists did this account make, of this type where one is given?"""
     if list_type is None:
-        return await newest(connection, "lists", did, where="did = $4", after=after, limit=limit)
-    where = "did = $4 and list_type = $5"
+        return await newest(connection, "lists", did, where="did = $3", after=after, limit=limit)
+    where = "did = $3 and list_type = $4"
     return await newest(connection, "lists", did, list_type, where=where, after=after, limit=limit)
 
 

@@ -4,7 +4,7 @@ A page ends at its limit, and before that where its records together grow too la
 is near a megabyte, and a hundred of those are more than a proxy would pass on (XR-20, XR-42).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -18,8 +18,8 @@ K = TypeVar("K")
 Moment: TypeAlias = tuple[datetime, str]
 """The keys of a row in order of time: its `sort_at` and its uri."""
 
-MAX_BYTES: Final = 4_000_000
-"""What the records of a page may weigh together; one record is always let through."""
+MAX_BYTES: Final = 2_000_000
+"""What the records of an answer may weigh together; as JSON that may be some times as much. One is always let through."""
 
 # Projections that say themselves how large a record is.
 _SIZED: Final = frozenset({"tracks"})
@@ -40,13 +40,14 @@ async def newest(
 ) -> Page[Moment]:
     """The newest rows of the projection `table` behind `after` whose accounts are visible.
 
-    `where` is one more condition in SQL, on `given` as `$4` and following.
+    `where` is one more condition in SQL, on `given` as `$3` and following. The limit stands in the text: of a parameter
+    the planner would think a tenth of the table, and plan anew each time.
     """
     sized = table in _SIZED
     page = f"""
         select uri, sort_at {", size" if sized else ""} from {table}
         where (sort_at, uri) < ($1, $2) and {where} and {visible(f"{table}.did")}
-        order by sort_at desc, uri desc limit $3
+        order by sort_at desc, uri desc limit {limit + 1:d}
     """  # noqa: S608 - conditions of our own
     rows = await connection.fetch(
         page
@@ -57,11 +58,23 @@ async def newest(
         order by sort_at desc, uri desc
         """,  # noqa: S608 - conditions of our own
         *(after or NEWEST),
-        limit + 1,
         *given,
     )
     kept, more = within(rows, limit)
     return Page([row["uri"] for row in kept], (kept[-1]["sort_at"], kept[-1]["uri"]) if more else None)
+
+
+def light(uris: Iterable[str], sizes: Mapping[str, int]) -> list[str]:
+    """Those of `uris` that have a size, in bytes, and together make an answer; what comes behind is left out."""
+    kept: list[str] = []
+    weight = 0
+    for uri in uris:
+        if uri in sizes:
+            weight += sizes[uri]
+            if weight > MAX_BYTES and kept:
+                break
+            kept.append(uri)
+    return kept
 
 
 def within(rows: Sequence[asyncpg.Record], limit: int) -> tuple[Sequence[asyncpg.Record], bool]:

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from appview.db import Connection
 from appview.reads.pages import Moment, Page, newest, within
+from appview.reads.sifting import of_visible, sift
 from appview.reads.visibility import visible
 
 Position: TypeAlias = tuple[int, str]
@@ -14,10 +15,14 @@ Position: TypeAlias = tuple[int, str]
 
 _START: Final[Position] = (-1, "")
 
+# Rows are looked at in windows, since one account may like one track a million times. The track is the same for all.
+_LIKES: Final = """
+    select uri, did, null collate "C" as subject, sort_at from likes where subject = $4 and (sort_at, uri) < ($1, $2)
+"""
 _IS_THE_FIRST: Final = """
-    subject = $4 and not exists (
-        select from likes as other where other.did || ' ' || other.subject = likes.did || ' ' || likes.subject
-            and (other.sort_at, other.uri) < (likes.sort_at, likes.uri)
+    not exists (
+        select from likes as other where other.did || ' ' || other.subject = seen.did || ' ' || $4
+            and (other.sort_at, other.uri) < (seen.sort_at, seen.uri)
     )
 """
 
@@ -36,12 +41,14 @@ async def likes(connection: Connection, track: str, *, after: Moment | None, lim
 
     So there are as many entries as the track's like count says, and who likes it once more moves nothing.
     """
-    return await newest(connection, "likes", track, where=_IS_THE_FIRST, after=after, limit=limit)
+    keep = f"{of_visible('seen.did')} and {_IS_THE_FIRST}"
+    rows, last = await sift(connection, _LIKES, keep, track, after=after, limit=limit)
+    return Page([row["uri"] for row in rows], last)
 
 
 async def comments_by_age(connection: Connection, track: str, *, after: Moment | None, limit: int) -> Page[Moment]:
     """What was said of this track last?"""
-    return await newest(connection, "comments", track, where="subject = $4", after=after, limit=limit)
+    return await newest(connection, "comments", track, where="subject = $3", after=after, limit=limit)
 
 
 async def comments_by_position(

@@ -59,7 +59,7 @@ INDEXES: Final[Mapping[str, Sequence[str]]] = {
     "actor.getProfile": ("actors_handle", "actors_pkey", "actor_counts_pkey"),
     "actor.getProfiles": ("actors_pkey", "actor_counts_pkey"),
     "actor.searchActors": _SEARCHED,
-    "actor.searchActorsTypeahead": _SEARCHED,
+    "actor.searchActorsTypeahead": ("search_names_pkey",),
     "feed.searchTracks": _SEARCHED,
     "graph.searchLists": _SEARCHED,
     "search.searchAll exact": _SEARCHED,

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,42 +33,24 @@ def serving(url: str, module: str = OURS, **settings: str) -> Iterator[str]:
         "PLYR_SERVICE_DID": SERVICE_DID,
         **settings,
     }
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(
-            [sys.executable, "-m", module], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
-        ) as process,
-    ):
-        log = _Log(process)
-        try:
-            yield log.origin()
-        finally:
-            process.kill()
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        with (
+            log.open("wb") as output,
+            subprocess.Popen([sys.executable, "-m", module], cwd=folder, env=environment, stderr=output) as process,
+        ):
+            try:
+                yield _origin(log, process)
+            finally:
+                process.kill()
 
 
-class _Log:
-    """What a process says, read for as long as it runs, lest it wait for a reader."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-        self._lines: list[str] = []
-        self._found = threading.Event()
-        self._origin: str | None = None
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def origin(self) -> str:
-        """Where it listens, once it does."""
-        self._found.wait(_SECONDS)
-        if self._origin is None:
-            raise RuntimeError(f"the web process does not listen; it said: {''.join(self._lines)}")
-        return self._origin
-
-    def _read(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._lines.append(line)
-            found = _listening(line)
-            if found is not None:
-                self._origin = found[1]
-                self._found.set()
-        self._found.set()
+def _origin(log: Path, process: "subprocess.Popen[bytes]") -> str:
+    """Where the process says that it listens, once it does."""
+    deadline = time.monotonic() + _SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        found = _listening(log.read_text())
+        if found is not None:
+            return found[1]
+        time.sleep(0.05)
+    raise RuntimeError(f"the web process does not listen; it said: {log.read_text()}")

@@ -17,6 +17,7 @@ from starlette.datastructures import Headers
 from appview.db import Connection
 from appview.embedded.redis import redis
 from appview.keys import Curve
+from appview.net.did_document import parse_document
 from tests.appview.accounts.tokens import Issuer
 from tests.appview.net.servers import Page, Site, site
 from tests.index_writer import IndexWriter
@@ -283,6 +284,20 @@ async def test_a_key_that_has_changed_is_fetched_once(world: World, client: Clie
     await store(connection, Issuer(ALICE, "k256", secret=7), age=-1)
     assert await said(client, Viewer(Issuer(ALICE, "k256", secret=7))) == ALICE, "the ingester knows better"
     assert world.asked == 1
+
+
+async def test_an_older_key_of_an_indexed_account_is_none_once_the_ingester_heard_of_a_change(
+    world: World, client: Client, connection: Connection
+) -> None:
+    await IndexWriter(connection).account(ALICE)
+    older, rotated = Issuer(ALICE), Issuer(ALICE, secret=7)
+    # Looked up an hour ago, before it was indexed; and its document was taken out of the index a moment ago.
+    identities = client.app.state.network.identities
+    identities._documents.put(ALICE, parse_document(ALICE, older.document(), dev=True), time.time() - 3_000)
+    world.publish(rotated)
+    assert await said(client, Viewer(older)) == "BadJwtSignature"
+    assert await said(client, Viewer(rotated)) == ALICE
+    assert world.asked <= 2
 
 
 async def test_forgers_cause_one_question_in_a_minute(world: World, client: Client, connection: Connection) -> None:

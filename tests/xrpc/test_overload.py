@@ -63,6 +63,19 @@ async def test_beyond_what_can_be_in_work_it_is_said_at_once(process: Process) -
         assert 1 <= sum(status == 200 for status, _ in answers) <= POOL_SIZE
 
 
+async def test_who_keeps_a_body_back_takes_nobodys_place(process: Process) -> None:
+    host, port = process.url.removeprefix("http://").rsplit(":", 1)
+    waiting = []
+    for _ in range(MOST_AT_ONCE + 10):
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"GET {path(QUICK, 0)} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        waiting.append(writer)
+    async with aiohttp.ClientSession(process.url) as session, session.get(path(QUICK, 1)) as answer:
+        assert answer.status == 200
+    for writer in waiting:
+        writer.transport.abort()
+
+
 async def test_who_does_not_read_holds_no_connection(process: Process) -> None:
     host, port = process.url.removeprefix("http://").rsplit(":", 1)
     idle = []

@@ -45,8 +45,8 @@ _PREFLIGHT: Final[Mapping[str, str]] = {
 # Of this process, and of each request to it: to be found in a log, not to be secret.
 _OURS: Final = f"{secrets.token_hex(5)}-"
 _numbers: Final = itertools.count(1)
-# Asked every few seconds by machines that look after this one.
-_QUIET: Final = frozenset({"/metrics", "/ready", "/xrpc/_health"})
+SLOW_MS: Final = 1_000.0
+"""What takes longer is in the log, and what failed; the rest is counted in the metrics, and logged for debugging."""
 
 _is_request_id = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 _is_header_list = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,4096}").fullmatch
@@ -116,8 +116,9 @@ class _Exchange:
         await self._send(message)
 
     def log(self) -> None:
-        level = logging.DEBUG if self._path in _QUIET and self.status == 200 else logging.INFO
         milliseconds = (time.perf_counter() - self._began) * 1000
+        is_ordinary = self.status is not None and self.status < 400 and milliseconds < SLOW_MS
+        level = logging.DEBUG if is_ordinary else logging.INFO
         log.log(level, "%s %s %.1f ms %d B (request %s)", self.what, self.status, milliseconds, self._bytes, self.id)
 
 

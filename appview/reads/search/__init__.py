@@ -25,7 +25,7 @@ EXACT, PREFIX, WORDS, WITHIN, NEAR = range(5)
 _LEVELS: Final = 6
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 _OF_AUTHOR: Final = 5_000
-_WALKED: Final = 10_000
+_WALKED: Final = 4_000
 """Of the documents that have a word, at most so many are looked at in one scan for whether they have the others too; a
 tenth of them, where words may be misspelt.
 """
@@ -115,7 +115,7 @@ _AUTHOR: Final = f"""
         ) as theirs
         join search_documents as of on of.id = search_id(theirs.uri)
     ) as found
-    where (rank, id) > ($7, $8) order by rank, id limit $1
+    where (rank, id) > ($7::bigint, $8) order by rank, id limit $1
 """  # noqa: S608 - a condition of our own
 
 

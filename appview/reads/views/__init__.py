@@ -18,7 +18,7 @@ from appview.reads.views.activity import activity_views, load_responses
 from appview.reads.views.generators import generator_view, load_generators
 from appview.reads.views.lists import LoadedLists, list_view, load_lists
 from appview.reads.views.media import Media
-from appview.reads.views.people import Faces, People, detailed, load_accounts, load_people, profile
+from appview.reads.views.people import Faces, People, detailed, load_accounts, load_people, load_profiles, profile
 from appview.reads.views.responses import comment_view, like_view, load_comments, load_likes
 from appview.reads.views.stored import Stored, View
 from appview.reads.views.tracks import TrackViews, Versions, load_tracks
@@ -45,16 +45,24 @@ class Views:
         self._versions: Final = Versions(namespace, self._media, MEMORY_OF_VERSIONS)
 
     async def profile(self, connection: Connection, did: str, viewer: str | None = None) -> View:
-        """One account by itself. One statement. Raises LookupError when it is not visible."""
+        """One account by itself. Two statements. Raises LookupError when it is not visible."""
         found = await self.details(connection, [did], viewer)
         if not found:
             raise LookupError(f"{did} is not visible")
         return found[0]
 
     async def details(self, connection: Connection, dids: Sequence[str], viewer: str | None = None) -> list[View]:
-        """`profileViewDetailed` of accounts in this order, without those that are not visible. One statement."""
+        """`profileViewDetailed` of accounts in this order, without those that are not visible, nor those whose profile
+        records would be too much together. Two statements.
+        """
         accounts, people = await self._accounts(connection, dids, viewer)
-        return [detailed(accounts[did], view) for did in dids if did in accounts and (view := people.basic(did))]
+        shown = [accounts[did] for did in dids if did in accounts]
+        records = await load_profiles(connection, shown)
+        return [
+            detailed(account, view, records.get(account["uri"]))
+            for account in shown
+            if (account["uri"] is None or account["uri"] in records) and (view := people.basic(account["asked"]))
+        ]
 
     async def profiles(self, connection: Connection, dids: Sequence[str], viewer: str | None = None) -> list[View]:
         """`profileView` of accounts in this order, without those that are not visible. One statement."""

@@ -7,7 +7,7 @@ from appview.reads.activity import Deed
 from appview.reads.times import instant
 from appview.reads.views.people import People
 from appview.reads.views.responses import comment_view, like_view
-from appview.reads.views.stored import COLUMNS, Stored, View, open_record
+from appview.reads.views.stored import COLUMNS, Stored, View, open_records
 from appview.reads.views.tracks import TrackViews
 from appview.reads.visibility import visible
 
@@ -23,7 +23,7 @@ async def load_responses(connection: Connection, uris: Sequence[str]) -> dict[st
         """,  # noqa: S608 - names of our own
         uris,
     )
-    return {row["uri"]: open_record(row) for row in rows}
+    return open_records(rows, uris)
 
 
 def activity_views(

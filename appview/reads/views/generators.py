@@ -7,7 +7,7 @@ from appview.index.records import fields
 from appview.index.records.generator import read
 from appview.reads.views.media import Media
 from appview.reads.views.people import PERSON, PROFILES, People
-from appview.reads.views.stored import COLUMNS, Stored, View, labels_of, open_record
+from appview.reads.views.stored import COLUMNS, Stored, View, labels_of, open_records
 from appview.reads.visibility import visible
 
 
@@ -24,7 +24,7 @@ async def load_generators(connection: Connection, uris: Sequence[str], people: P
     )
     for row in rows:
         people.add(row["did"], row)
-    return {row["uri"]: open_record(row) for row in rows}
+    return open_records(rows, uris)
 
 
 def generator_view(stored: Stored, people: People, media: Media) -> View | None:

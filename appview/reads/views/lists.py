@@ -9,7 +9,7 @@ import asyncpg
 from appview.db import Connection
 from appview.reads.views.media import Media
 from appview.reads.views.people import People
-from appview.reads.views.stored import COLUMNS, Stored, View, open_record
+from appview.reads.views.stored import COLUMNS, Stored, View, open_records
 from appview.reads.visibility import visible
 
 MAX_IMAGES: Final = 4
@@ -37,6 +37,7 @@ async def load_lists(connection: Connection, uris: Sequence[str]) -> LoadedLists
         """,  # noqa: S608 - names of our own
         uris,
     )
+    lists = open_records(rows, uris)
     summaries = await connection.fetch(
         f"""
         select asked.uri as list, covers.covered, covers.images, (
@@ -56,10 +57,10 @@ async def load_lists(connection: Connection, uris: Sequence[str]) -> LoadedLists
             ) as different
         ) as covers
         """,  # noqa: S608 - names of our own
-        [row["uri"] for row in rows],
+        list(lists),
         _CANDIDATES,
     )
-    return LoadedLists({row["uri"]: open_record(row) for row in rows}, {row["list"]: row for row in summaries})
+    return LoadedLists(lists, {row["list"]: row for row in summaries})
 
 
 def list_view(stored: Stored, summary: asyncpg.Record | None, people: People, media: Media) -> View | None:

@@ -10,7 +10,7 @@ from appview.index.records import fields
 from appview.reads.times import instant
 from appview.reads.views.media import Media
 from appview.reads.views.memory import Memory
-from appview.reads.views.stored import COLUMNS, View, labels_of, open_record
+from appview.reads.views.stored import COLUMNS, Stored, View, labels_of, open_records
 from appview.reads.visibility import hidden, visible
 from lexicons.data import decode
 
@@ -125,12 +125,12 @@ async def load_people(connection: Connection, people: People, dids: Iterable[str
 
 
 async def load_accounts(connection: Connection, people: People, dids: Sequence[str]) -> Mapping[str, asyncpg.Record]:
-    """What is there to say of these accounts, as far as they are visible: their words about themselves, their own
-    profile records, their counts?
+    """What is there to say of these accounts, as far as they are visible: their words about themselves, their counts,
+    which profile records of their own they have?
     """
     rows = await connection.fetch(
         f"""
-        select actors.did as asked, {PERSON}, {COLUMNS},
+        select actors.did as asked, {PERSON}, records.uri, records.indexed_at,
             coalesce(nullif(profiles.bio, ''), bsky_profiles.description) as bio,
             coalesce(actor_counts.tracks, 0) as tracks, coalesce(actor_counts.lists, 0) as lists,
             coalesce(actor_counts.likes, 0) as likes, coalesce(actor_counts.followers, 0) as followers
@@ -151,13 +151,23 @@ def profile(account: asyncpg.Record, basic: View) -> View:
     view = dict(basic)
     if account["bio"]:
         view["bio"] = account["bio"]
-    if account["value"] is not None:
+    if account["uri"] is not None:
         view["indexedAt"] = instant(account["indexed_at"])
     return view
 
 
-def detailed(account: asyncpg.Record, basic: View) -> View:
-    """`actor.defs#profileViewDetailed`."""
+async def load_profiles(connection: Connection, accounts: Iterable[asyncpg.Record]) -> dict[str, Stored]:
+    """The profile records of these accounts, by URI, as far as they are not too much together."""
+    uris = [account["uri"] for account in accounts if account["uri"] is not None]
+    rows = await connection.fetch(
+        f"select {COLUMNS} from records where uri = any($1::text[]) and value is not null",  # noqa: S608 - names of our own
+        uris,
+    )
+    return open_records(rows, uris)
+
+
+def detailed(account: asyncpg.Record, basic: View, stored: Stored | None) -> View:
+    """`actor.defs#profileViewDetailed`; `stored` is the account's own profile record, if it has one."""
     view = {
         **profile(account, basic),
         "tracksCount": account["tracks"],
@@ -165,4 +175,4 @@ def detailed(account: asyncpg.Record, basic: View) -> View:
         "likesCount": account["likes"],
         "followersCount": account["followers"],
     }
-    return view if account["value"] is None else view | open_record(account).version()
+    return view if stored is None else view | stored.version()

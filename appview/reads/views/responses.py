@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from appview.db import Connection
 from appview.index.records.comment import read as read_comment
 from appview.reads.views.people import People
-from appview.reads.views.stored import COLUMNS, Stored, View, open_record
+from appview.reads.views.stored import COLUMNS, Stored, View, open_records
 from appview.reads.visibility import visible
 
 
@@ -19,7 +19,7 @@ async def load_likes(connection: Connection, uris: Sequence[str]) -> dict[str, S
         """,  # noqa: S608 - names of our own
         uris,
     )
-    return {row["uri"]: open_record(row) for row in rows}
+    return open_records(rows, uris)
 
 
 async def load_comments(connection: Connection, uris: Sequence[str]) -> dict[str, Stored]:
@@ -32,7 +32,7 @@ async def load_comments(connection: Connection, uris: Sequence[str]) -> dict[str
         """,  # noqa: S608 - names of our own
         uris,
     )
-    return {row["uri"]: open_record(row) for row in rows}
+    return open_records(rows, uris)
 
 
 def like_view(like: Stored, people: People) -> View | None:

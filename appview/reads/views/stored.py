@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import asyncpg
 
+from appview.reads.pages import light
 from appview.reads.times import instant
 from lexicons.cid import CID
 from lexicons.data import decode, to_json
@@ -38,6 +39,13 @@ class Stored(NamedTuple):
     def by(self, author: View) -> View:
         """What the view of any record begins with: the version, and whose it is."""
         return {"uri": self.uri, "cid": self.cid, "author": author, **self.version()}
+
+
+def open_records(rows: Iterable[asyncpg.Record], uris: Iterable[str]) -> dict[str, Stored]:
+    """The records in rows that have COLUMNS, as far as those of `uris`, in this order, are not too much together."""
+    held = {row["uri"]: row for row in rows}
+    kept = light(dict.fromkeys(uris), {uri: len(row["value"]) for uri, row in held.items()})
+    return {uri: open_record(held[uri]) for uri in kept}
 
 
 def open_record(row: asyncpg.Record) -> Stored:

@@ -13,6 +13,7 @@ import orjson
 from appview.db import Connection
 from appview.index.records.track import Track, read
 from appview.reads.albums import ALBUM
+from appview.reads.pages import light
 from appview.reads.times import instant
 from appview.reads.views.media import Media
 from appview.reads.views.memory import Memory
@@ -119,13 +120,15 @@ class Versions:
 async def load_tracks(
     connection: Connection, uris: Iterable[str], versions: Versions, people: People
 ) -> Mapping[str, Loaded]:
-    """Which of these are tracks that may be shown? Their authors, and who else takes part, are added to `people`.
+    """Which of these are tracks that may be shown? As far as they are not too much together. Their authors, and
+    who else takes part, are added to `people`.
 
     One statement; one more where versions are not in memory, and one where others take part.
     """
+    asked = list(dict.fromkeys(uris))
     rows = await connection.fetch(
         f"""
-        select tracks.uri, tracks.did, tracks.cid, tracks.indexed_at, tracks.sort_at, album.uri as album,
+        select tracks.uri, tracks.did, tracks.cid, tracks.indexed_at, tracks.sort_at, tracks.size, album.uri as album,
             subject_counts.likes, subject_counts.comments, subject_counts.lists, {PERSON}
         from unnest($1::text[]) as asked (uri)
         join tracks on tracks.uri = asked.uri
@@ -134,11 +137,14 @@ async def load_tracks(
         {ALBUM}
         where {visible("tracks.did")}
         """,  # noqa: S608 - names of our own
-        list(set(uris)),
+        asked,
     )
+    kept = set(light(asked, {row["uri"]: row["size"] for row in rows}))
     loaded: dict[str, tuple[asyncpg.Record, Version | None]] = {}
     unknown = []
     for row in rows:
+        if row["uri"] not in kept:
+            continue
         people.add(row["did"], row)
         version = versions.known(row)
         if version is None:

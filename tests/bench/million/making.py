@@ -179,16 +179,18 @@ def lists(network: Network, start: int, stop: int) -> Piece:
 
 
 def likes_in_buckets(network: Network, start: int, stop: int) -> list[bytes]:
-    """Who of these accounts likes what, in buckets by time."""
+    """Who of these accounts likes what, in buckets by time, of about the same size."""
     shape = network.shape
     first = shape.made_at(0)
-    width = (shape.end_ms - first) // shape.buckets + 1
+    span = shape.end_ms - first
     buckets = [bytearray() for _ in range(shape.buckets)]
     pack, liked_at = _LIKE.pack, shape.liked_at
     for account in range(start, stop):
         for track, again in shape.liked_by(account):
             at = liked_at(account, track, again=again)
-            buckets[(at - first) // width] += pack(account, track, again)
+            # The newer, the more: parts of equal length would not be of equal size.
+            age = (shape.end_ms - at) / span
+            buckets[int((1 - age**0.25) * (shape.buckets - 1))] += pack(account, track, again)
     return [bytes(bucket) for bucket in buckets]
 
 
