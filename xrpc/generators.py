@@ -4,6 +4,7 @@ No connection to the database is held while a service is asked. What it says is 
 it is shown but tracks that the index has, and reasons in its own terms.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -34,15 +35,16 @@ MAX_REASON: Final = 2_048
 """Bytes of a reason as JSON."""
 MAX_NOTE: Final = 500
 """Bytes of a note, as its lexicon has it."""
+MAX_PAUSE: Final = 3_600.0
+"""Seconds for which a service may have its callers wait; nothing is said of a longer pause."""
 _MAX_MESSAGE: Final = 300
 _is_type = re.compile(r"[A-Za-z0-9.-]{1,317}(?:#[A-Za-z0-9]{1,128})?").fullmatch
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
-# What is the caller's to put right, and so is passed on; a 401 has names of its own.
+# What is the caller's to put right, and so is passed on; a 401 and a 429 are so by whatever name.
 _PASSED_ON: Final[Mapping[str, int]] = {
     "UnknownFeed": 400,
     NAMES[400]: 400,
     NAMES[403]: 403,
-    NAMES[429]: 429,
 }
 
 
@@ -176,6 +178,10 @@ def _passed_on(declined: Declined) -> XrpcError:
     )
     if declined.status == 401:
         return Unauthenticated(declined.name if declined.name in AUTHENTICATION else "AuthMissing", message)
+    if NAMES[429] in {declined.name, NAMES.get(declined.status)}:
+        pause = declined.retry_after
+        told = {"Retry-After": f"{math.ceil(pause)}"} if pause is not None and pause <= MAX_PAUSE else None
+        return XrpcError(429, NAMES[429], message, headers=told)
     if declined.name in _PASSED_ON:
         return XrpcError(_PASSED_ON[declined.name], declined.name, message)
     return _invalid(f"the error {_plain(declined.name)}")

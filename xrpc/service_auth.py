@@ -6,7 +6,9 @@ issuer of whom the index has none, and once in a minute for that of one whose to
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -37,9 +39,18 @@ ONWARD: Final = {"feed.getFeed": "feed.getFeedSkeleton"}
 MAX_QUESTIONS: Final = 1_200
 """A minute, about issuers, of each kind and DID method: anybody can write a token that names one."""
 
+MAX_WAITING: Final = 32
+"""Callers at once who wait for documents of issuers of one DID method, a part of those that a process answers at once:
+a crowd of issuers whose hosts say nothing holds up neither those of the directory nor anybody else."""
+
+MAX_WAITING_EACH: Final = 8
+"""Of these for one issuer, which of did:web is one host; a page of a client asks some things at once."""
+
 GENERATOR: Final = "#plyr_fg"
 _OF_GENERATOR: Final = frozenset({"feed.describeFeedGenerator", "feed.getFeedSkeleton"})
 """Methods, by name, for which a token may be addressed to the feed generator that we are too."""
+
+_TOO_MANY: Final = "Too many issuers of tokens are being looked up at present."
 
 T = TypeVar("T")
 
@@ -58,6 +69,28 @@ class _Known(NamedTuple):
 
     document: DidDocument
     at: float
+
+
+class _Waiting:
+    """Who waits for the document of an issuer; nobody for long."""
+
+    def __init__(self) -> None:
+        self._of: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, did: str) -> Iterator[None]:
+        """One more, while the block lasts. Raises Unavailable where they are too many."""
+        # The host of a did:web may be written in letters of either case.
+        method, issuer = did[:8], did.lower()
+        if self._of[method] >= MAX_WAITING or self._of[issuer] >= MAX_WAITING_EACH:
+            raise Unavailable(_TOO_MANY)
+        self._of.update((method, issuer))
+        try:
+            yield
+        finally:
+            self._of.subtract((method, issuer))
+            if not self._of[issuer]:
+                del self._of[issuer]
 
 
 class ServiceAuth:
@@ -84,6 +117,7 @@ class ServiceAuth:
         self._redis = connect_redis(config.redis_url) if config.redis_url else None
         self._replays = Replays(self._redis, registry, clock=clock)
         self._questions = RateLimit(max_questions, 60, clock=clock)
+        self._waiting = _Waiting()
 
     async def aclose(self) -> None:
         """Close the connections to Redis."""
@@ -131,8 +165,9 @@ class ServiceAuth:
         if token.is_signed_by(known.document.signing_key):
             return
         if known.at < began:
-            self._require_budget(f"refresh {token.issuer[:8]}")
-            document = await _answered(self._identities.refresh(token.issuer, pds=known.document.pds))
+            with self._waiting.one(token.issuer):
+                self._require_budget(f"refresh {token.issuer[:8]}")
+                document = await _answered(self._identities.refresh(token.issuer, pds=known.document.pds))
             if document is not None and token.is_signed_by(document.signing_key):
                 return
         raise Unauthenticated("BadJwtSignature", "The token is not signed by the key of its issuer.")
@@ -160,16 +195,15 @@ class ServiceAuth:
         """
         max_age = MAX_AGE if stands.rev is None else ERROR_TTL
         remembered = self._identities.remembered(did)
-        if remembered is None or self._clock() - remembered.at >= max_age:
+        if remembered is not None and self._clock() - remembered.at < max_age:
+            return _Known(await _answered(self._identities.document(did, max_age=max_age)), remembered.at)
+        with self._waiting.one(did):
             self._require_budget(f"look up {did[:8]}")
-        document = await _answered(self._identities.document(did, max_age=max_age))
-        if remembered is not None and remembered.value is document:
-            return _Known(document, remembered.at)
-        return _Known(document, self._clock())
+            return _Known(await _answered(self._identities.document(did, max_age=max_age)), self._clock())
 
     def _require_budget(self, question: str) -> None:
         if not self._questions.allow(question):
-            raise Unavailable("Too many issuers of tokens are being looked up at present.")
+            raise Unavailable(_TOO_MANY)
 
     async def _require_first_use(self, token: ServiceToken) -> None:
         try:

@@ -8,7 +8,9 @@ import asyncio
 import hashlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter
@@ -25,6 +27,9 @@ LONG_SECONDS: Final = 120
 MAX_LONG: Final = 50_000
 """Long-lived tokens of which the use is remembered; the others are as many as are checked in two minutes."""
 
+MAX_LONG_EACH: Final = 500
+"""Of these of one issuer, who else could use up the places of all."""
+
 REDIS_SECONDS: Final = 0.25
 """What asking Redis may take."""
 
@@ -37,7 +42,17 @@ _log = logging.getLogger(__name__)
 
 
 class TooManyTokens(Exception):
-    """The token lives long, and so many others of that kind were used that this one could not be remembered."""
+    """The token lives long, and so many others of that kind were used, by its issuer or by all, that this one could
+    not be remembered."""
+
+
+@dataclass(slots=True)
+class _Minute:
+    """What may be forgotten when a minute is over."""
+
+    used: set[bytes] = field(default_factory=set)
+    long_lived: Counter[str] = field(default_factory=Counter)
+    """How many of them live long, by issuer."""
 
 
 def connect_redis(url: str) -> Redis:
@@ -62,7 +77,7 @@ class Replays:
         self._redis = redis
         self._clock = clock
         # By the minute in which they may be forgotten, so that forgetting costs nothing.
-        self._used: dict[int, set[bytes]] = {}
+        self._minutes: dict[int, _Minute] = {}
         self._redis_is_away_until = 0.0
         self._failures = Counter(
             "plyr_replay_redis_failures",
@@ -71,24 +86,33 @@ class Replays:
         )
 
     def __len__(self) -> int:
-        return sum(map(len, self._used.values()))
+        return sum(len(minute.used) for minute in self._minutes.values())
 
     async def is_first_use(self, token: ServiceToken) -> bool:
         """Whether `token`, whose signature is good, was never used before; from now on it was. Raises TooManyTokens."""
         now = self._clock()
         kept_until = token.expires_at + LEEWAY + 1
         digest = hashlib.sha256(f"{token.issuer} {token.nonce}".encode()).digest()[:16]
-        for minute in [minute for minute in self._used if minute < now // 60]:
-            del self._used[minute]
-        if any(digest in used for used in self._used.values()):
+        for over in [number for number in self._minutes if number < now // 60]:
+            del self._minutes[over]
+        if any(digest in minute.used for minute in self._minutes.values()):
             return False
-        if kept_until - now > LONG_SECONDS and self._long_lived(now) >= MAX_LONG:
-            raise TooManyTokens
-        self._used.setdefault(kept_until // 60, set()).add(digest)
+        is_long_lived = kept_until - now > LONG_SECONDS
+        if is_long_lived:
+            self._require_room(token.issuer, now)
+        minute = self._minutes.setdefault(kept_until // 60, _Minute())
+        minute.used.add(digest)
+        if is_long_lived:
+            minute.long_lived[token.issuer] += 1
         return await self._is_first_elsewhere(digest, kept_until - now)
 
-    def _long_lived(self, now: float) -> int:
-        return sum(len(used) for minute, used in self._used.items() if minute * 60 > now + LONG_SECONDS)
+    def _require_room(self, issuer: str, now: float) -> None:
+        """Raises TooManyTokens unless one more that lives long can be remembered of `issuer`."""
+        later = [minute for number, minute in self._minutes.items() if number * 60 > now + LONG_SECONDS]
+        if sum(len(minute.used) for minute in later) >= MAX_LONG:
+            raise TooManyTokens
+        if sum(minute.long_lived[issuer] for minute in later) >= MAX_LONG_EACH:
+            raise TooManyTokens
 
     async def _is_first_elsewhere(self, digest: bytes, seconds: float) -> bool:
         """As Redis knows; True where it cannot be asked."""

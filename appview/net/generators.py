@@ -4,7 +4,7 @@ NotAsked           the circuit is open, or too many calls are under way
 Fault
 ├── DidNotAnswer   no answer came, or not in time, or the DID could not be looked up
 └── InvalidAnswer  what came is nothing that a feed generator says, or the DID names none
-Declined           it answered with an error in the terms of XRPC
+Declined           it refused the question: with an error in the terms of XRPC, or since it cannot read the cursor
 """
 
 import asyncio
@@ -42,13 +42,16 @@ class InvalidAnswer(Fault):
 
 
 class Declined(Exception):
-    """It answered with an error: an HTTP status of 400-499, and the name and the message that XRPC has for it."""
+    """It answered with an error: an HTTP status of 400-499, and the name and the message that XRPC has for it, or the
+    status for a name; `retry_after` in seconds, at most a day, where it asked for a pause.
+    """
 
-    def __init__(self, status: int, name: str, message: str) -> None:
+    def __init__(self, status: int, name: str, message: str, *, retry_after: float | None) -> None:
         super().__init__(f"{status} {name}: {message}")
         self.status = status
         self.name = name
         self.message = message
+        self.retry_after = retry_after
 
 
 _OUTCOMES: Final[Mapping[type[Exception], str]] = {
@@ -100,7 +103,8 @@ class Generators:
     ) -> T:
         """What `read` makes of the JSON that the service, a DID, answers to the query `method`.
 
-        `read` raises InvalidAnswer for what it cannot use. Raises NotAsked, DidNotAnswer, InvalidAnswer, Declined.
+        `read` raises InvalidAnswer for what it cannot use. A `cursor` among the parameters is whatever a caller says
+        that it is: no answer of 400-499 to it is a fault. Raises NotAsked, DidNotAnswer, InvalidAnswer, Declined.
         """
         outcome, began = "given_up", self._clock()
         try:
@@ -154,7 +158,7 @@ class Generators:
                 url, max_bytes=MAX_BYTES, accept="application/json", headers=headers, total=self._seconds
             )
         except BadStatus as error:
-            raise _of_status(error) from error
+            raise _of_status(error, has_cursor="cursor" in url.query) from error
         except Unreachable as error:
             raise DidNotAnswer(str(error)) from error
         except NetError as error:
@@ -162,16 +166,23 @@ class Generators:
         return answer.body
 
 
-def _of_status(error: BadStatus) -> Exception:
+def _of_status(error: BadStatus, *, has_cursor: bool) -> Exception:
     """What an answer with a status outside 200-299 is."""
-    if error.temporary:
-        return DidNotAnswer(str(error))
-    with suppress(InvalidAnswer):
-        said = _json(error.body)
-        if 400 <= error.status < 500 and isinstance(said, dict) and isinstance(said.get("error"), str):
-            message = said.get("message")
-            return Declined(error.status, said["error"], message if isinstance(message, str) else "")
-    return InvalidAnswer(str(error))
+    if 400 <= error.status < 500:
+        name, message = _xrpc_error(error.body)
+        if name is not None or has_cursor:
+            return Declined(error.status, name or f"{error.status}", message, retry_after=error.retry_after)
+    return DidNotAnswer(str(error)) if error.temporary else InvalidAnswer(str(error))
+
+
+def _xrpc_error(body: bytes) -> tuple[str | None, str]:
+    """The name and the message of an error, where it has them."""
+    try:
+        said = _json(body)
+    except InvalidAnswer:
+        return None, ""
+    name, message = (said.get("error"), said.get("message")) if isinstance(said, dict) else (None, None)
+    return name if isinstance(name, str) else None, message if isinstance(message, str) else ""
 
 
 def _json(body: bytes) -> object:

@@ -16,27 +16,22 @@ MAX_UNPLACED: Final = 100
 _NAMING: Final = 500
 """How many tracks that name an album are looked at, the newest first."""
 
-# The lists of one author are a range of URIs, since identifiers are ordered as bytes: "0" comes after "/". So it does
-# not matter how many playlists of others a track is on; and of the author's own, the newest fifty will do.
-_ON_OWN_ALBUMS: Final = """
-    from (
-        select list from list_items
-        where subject = tracks.uri and list > 'at://' || tracks.did || '/' and list < 'at://' || tracks.did || '0'
-        order by list desc limit 50
-    ) as places join lists as own on own.uri = places.list and own.list_type = 'album'
-"""
+# Each album once, and no playlists (`list_items.own_album`): it does not matter how often a track is on how many.
+_ON_OWN_ALBUMS: Final = "from list_items where subject = tracks.uri and own_album"
 
 # Of a longer name, the beginning: to fold it takes its time, and a page may be full of such.
 _IS_ALIKE: Final = "folded(left(own.name, 64)) = folded(left(tracks.album, 64))"
 
 ALBUM: Final = f"""
     left join lateral (
-        select own.uri {_ON_OWN_ALBUMS}
+        select own.uri
+        from (select list {_ON_OWN_ALBUMS} order by list desc limit 50) as places join lists as own on own.uri = list
         order by (own.name = tracks.album or {_IS_ALIKE}) is true desc, own.sort_at desc, own.uri desc limit 1
     ) as album on tracks.album is not null
 """
 """Where this is joined to `tracks`, `album.uri` is the author's album that holds the track: the one that it names, else
-the newest; null where there is none.
+the newest; null where there is none. Of more than fifty, those whose keys sort last are looked at: the newest, where
+keys are TIDs.
 """
 
 
@@ -54,7 +49,6 @@ async def unplaced(connection: Connection, album: str) -> list[str]:
             order by sort_at desc, uri desc limit {_NAMING}
         ) as tracks
         where lists.uri = $1 and lists.list_type = 'album' and {visible("lists.did")}
-            and not exists (select from list_items where subject = tracks.uri and list = lists.uri)
             and not exists (select {_ON_OWN_ALBUMS})
         order by tracks.sort_at desc, tracks.uri desc limit {MAX_UNPLACED}
         """,  # noqa: S608 - conditions of our own

@@ -55,7 +55,20 @@ MUTANTS: Final = (
         "kept_until = token.expires_at - 60",
         _BY_REPLAYS,
     ),
-    Mutant("long-lived tokens fill the memory", _REPLAYS, "self._long_lived(now) >= MAX_LONG", "False", _BY_REPLAYS),
+    Mutant(
+        "long-lived tokens fill the memory",
+        _REPLAYS,
+        "if sum(len(minute.used) for minute in later) >= MAX_LONG:",
+        "if False:",
+        _BY_REPLAYS,
+    ),
+    Mutant(
+        "one issuer uses up the places of all long-lived tokens",
+        _REPLAYS,
+        "if sum(minute.long_lived[issuer] for minute in later) >= MAX_LONG_EACH:",
+        "if False:",
+        _BY_REPLAYS,
+    ),
     Mutant(
         "each process takes a token once",
         _REPLAYS,
@@ -91,6 +104,13 @@ MUTANTS: Final = (
         "if not self._questions.allow(question):",
         "if False:",
         (f"{_APP}::test_invented_issuers_are_not_all_looked_up",),
+    ),
+    Mutant(
+        "issuers whose hosts are silent hold up everybody",
+        _AUTH,
+        "if self._of[method] >= MAX_WAITING or self._of[issuer] >= MAX_WAITING_EACH:",
+        "if False:",
+        (f"{_APP}::test_issuers_whose_hosts_are_silent_hold_up_nobody",),
     ),
     # --- what follows ---
     Mutant(

@@ -1,5 +1,6 @@
 """The system on the test network, as one person with a client, a few accounts and the oracle sees it."""
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,7 @@ from tests.network.xrpc import Json, XrpcError
 from tests.system.oracle import audit
 from tests.system.settled import is_discovered, is_settled
 from tests.system.world import Client, System, resolve_setting
+from xrpc.hot import HOT_SECONDS
 
 DOMAIN = "music-test.net"
 """Handles below it are whose the network's control says they are."""
@@ -35,6 +37,8 @@ class Stage:
         heads = await _heads(self.network)
         heads = {url: seq for url, seq in heads.items() if seq > self._before[url]}
         await self.system.until(lambda: is_settled(self.system.database_url, heads), f"the index is at {heads}")
+        # An answer that was asked for before may be this old.
+        await asyncio.sleep(HOT_SECONDS)
 
     async def ask(self, nsid: str, **params: str | int | list[str]) -> Json:
         """What the API answers."""

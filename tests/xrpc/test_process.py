@@ -193,8 +193,12 @@ async def test_the_real_methods_are_served(database_url: str, connection: Connec
             session.get("/xrpc/fm.plyr.actor.getProfile?actor=a.test") as answer,
         ):
             assert (await answer.json())["did"] == "did:web:a.test"
+            async with session.get("/xrpc/fm.plyr.actor.getProfile?actor=b.test") as refused:
+                assert (await refused.json())["error"] == "NotFound"
         assert process.stop() == 0
-        assert process.log.count("GET /xrpc/fm.plyr.actor.getProfile 200") == 1
+        # What went well is counted; what did not is in the log.
+        assert process.log.count("GET /xrpc/fm.plyr.actor.getProfile ") == 1
+        assert process.log.count("GET /xrpc/fm.plyr.actor.getProfile 400") == 1
 
 
 def ran(*arguments: str, **settings: str) -> tuple[int, str, str]:

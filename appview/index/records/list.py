@@ -60,11 +60,17 @@ def _over(own: Names, last: Names) -> Names:
     return own[0] if own[0] is not None else last[0], own[1] if own[1] is not None else last[1]
 
 
+def _own_places(did: str, items: Sequence[Item]) -> frozenset[int]:
+    """Where each record of `did` stands first."""
+    own = f"at://{did}/"
+    return frozenset({item.uri: item.position for item in reversed(items) if item.uri.startswith(own)}.values())
+
+
 class Lists(RecordType):
     """The lists there are, and what is on them.
 
-    A row ends with its items: each a position, a subject, its CID, and the list's `sort_at`, by which the lists that
-    hold a subject are ordered.
+    A row ends with its items: each a position, a subject, its CID, the list's `sort_at`, by which the lists that hold a
+    subject are ordered, and whether this is where an album first holds a track of its own author's.
     """
 
     name = "list"
@@ -117,8 +123,8 @@ class Lists(RecordType):
         """The rows there are of `uris`, by URI, with their items."""
         items: dict[str, list[Row]] = {}
         for uri, *item in await connection.fetch(
-            "select list, position, subject, subject_cid, sort_at from list_items where list = any($1::text[])"
-            " order by list, position",
+            "select list, position, subject, subject_cid, sort_at, own_album from list_items"
+            " where list = any($1::text[]) order by list, position",
             uris,
         ):
             items.setdefault(uri, []).append(tuple(item))
@@ -137,7 +143,8 @@ class Lists(RecordType):
             for field, said, kept in zip(("name", "listType"), own, names, strict=True)
             if said is None and kept is not None
         ]
-        items = tuple((*item, record.sort_at) for item in this.items)
+        placed = _own_places(record.did, this.items) if names[1] == "album" else frozenset()
+        items = tuple((*item, record.sort_at, item.position in placed) for item in this.items)
         return record.uri, record.did, *names, tuple(inherited), len(items), record.sort_at, items
 
     async def _put_in(self, connection: Connection, rows: Sequence[Row]) -> None:
@@ -157,7 +164,8 @@ class Lists(RecordType):
         items = ((row[0], *item) for row in rows for item in row[-1])
         while some := list(islice(items, _ITEMS_AT_ONCE)):
             await connection.execute(
-                "insert into list_items (list, position, subject, subject_cid, sort_at)"
-                " select * from unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::timestamptz[])",
+                "insert into list_items (list, position, subject, subject_cid, sort_at, own_album)"
+                " select * from unnest("
+                "$1::text[], $2::integer[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[])",
                 *zip(*some, strict=True),
             )

@@ -8,7 +8,7 @@ from appview.reads.views.stored import View
 
 
 class Ties(NamedTuple):
-    """The caller's likes by track, and follows by account: of each its earliest."""
+    """The caller's likes by track, the earliest of each; and follows by account, of each the one whose URI is first."""
 
     likes: Mapping[str, str]
     follows: Mapping[str, str]
@@ -22,15 +22,17 @@ class Ties(NamedTuple):
         return {"following": self.follows[did]} if did in self.follows else {}
 
 
+# One may like a track, or follow an account, any number of times: of these one entry of an index is read.
 _TIES: Final = """
-    select true, subject, uri from (
-        select distinct on (likes.subject) likes.subject, likes.uri
-        from unnest($2::text[]) as asked (subject)
-        join likes on likes.did || ' ' || likes.subject = $1 || ' ' || asked.subject
-        order by likes.subject, likes.sort_at, likes.uri
+    select true, asked.subject, liked.uri
+    from unnest($2::text[]) as asked (subject) cross join lateral (
+        select uri from likes where did || ' ' || subject = $1 || ' ' || asked.subject order by sort_at limit 1
     ) as liked
     union all
-    select false, subject, min(uri) from follows where did = $1 and subject = any($3::text[]) group by subject
+    select false, asked.subject, followed.uri
+    from unnest($3::text[]) as asked (subject) cross join lateral (
+        select uri from follows where did = $1 and follows.subject = asked.subject order by uri limit 1
+    ) as followed
 """
 
 

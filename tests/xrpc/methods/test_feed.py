@@ -241,7 +241,7 @@ async def test_the_newest_come_first_and_edits_move_nothing(client: Client, inde
 
 
 @pytest.mark.parametrize(
-    "feed", ["trending", "LATEST", "latest ", f"at://{ALICE}/fm.plyr.feed.generator/x", "x" * 8192]
+    "feed", ["Trending", "LATEST", "latest ", f"at://{ALICE}/fm.plyr.feed.generator/x", "x" * 8192]
 )
 async def test_a_feed_that_is_not_answered(client: Client, feed: str) -> None:
     assert await client.refused("feed.getFeed", feed=feed) == (400, "UnknownFeed")
