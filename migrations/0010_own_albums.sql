@@ -1,5 +1,5 @@
 -- However often a track stands on lists, it is seen at once on which albums of its author's; and of however many follows of
--- one account, which comes first.
+-- one account, which is the earliest.
 
 -- Whether the list is an album of the track's own author, and this the first place there that the track has.
 alter table list_items add column own_album boolean not null default false;
@@ -14,4 +14,4 @@ update list_items set own_album = true
 create index list_items_own_albums on list_items (subject, list) where own_album;
 
 drop index follows_by_author;
-create index follows_by_author on follows (did, subject, uri);
+create index follows_by_author on follows (did, subject, sort_at);

@@ -178,7 +178,7 @@ def _passed_on(declined: Declined) -> XrpcError:
     )
     if declined.status == 401:
         return Unauthenticated(declined.name if declined.name in AUTHENTICATION else "AuthMissing", message)
-    if NAMES[429] in {declined.name, NAMES.get(declined.status)}:
+    if declined.status == 429 or declined.name == NAMES[429]:
         pause = declined.retry_after
         told = {"Retry-After": f"{math.ceil(pause)}"} if pause is not None and pause <= MAX_PAUSE else None
         return XrpcError(429, NAMES[429], message, headers=told)

@@ -5,10 +5,10 @@ token would be refused for its age. Without Redis, or while it is away, a token 
 """
 
 import asyncio
+import collections
 import hashlib
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -51,7 +51,7 @@ class _Minute:
     """What may be forgotten when a minute is over."""
 
     used: set[bytes] = field(default_factory=set)
-    long_lived: Counter[str] = field(default_factory=Counter)
+    long_lived: collections.Counter[str] = field(default_factory=collections.Counter)
     """How many of them live long, by issuer."""
 
 

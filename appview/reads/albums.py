@@ -28,7 +28,7 @@ ALBUM: Final = f"""
         from (select list {_ON_OWN_ALBUMS} order by list desc limit 50) as places join lists as own on own.uri = list
         order by (own.name = tracks.album or {_IS_ALIKE}) is true desc, own.sort_at desc, own.uri desc limit 1
     ) as album on tracks.album is not null
-"""
+"""  # noqa: S608 - conditions of our own
 """Where this is joined to `tracks`, `album.uri` is the author's album that holds the track: the one that it names, else
 the newest; null where there is none. Of more than fifty, those whose keys sort last are looked at: the newest, where
 keys are TIDs.

@@ -18,6 +18,9 @@ from appview.reads.visibility import visible
 from lexicons.cid import CID
 from lexicons.formats import is_did, parse_at_uri
 
+MOST: Final = 10_000
+"""Of one collection of an account, and of its events: how many are counted."""
+
 _JOB_KINDS: Final = ("drain", "fetch", "identity", "recheck", "shift", "status")
 
 
@@ -51,7 +54,7 @@ async def explain(connection: Connection, subject: str, types: Mapping[str, Reco
     if repo is not None:
         answer["repo"] = _repo_state(repo, jobs)
     if asked.collection is None:
-        answer["collections"] = await _collections(connection, asked.did)
+        answer["collections"] = await _collections(connection, asked.did, list(types))
         state, sentences = _told_of_account(account)
     else:
         kind = types.get(asked.collection)
@@ -93,12 +96,12 @@ async def _account(connection: Connection, did: str) -> asyncpg.Record | None:
 
 async def _repo(connection: Connection, did: str) -> asyncpg.Record | None:
     return await connection.fetchrow(
-        """
+        f"""
         select status, rev, needs_rev, reason, status_at, proven_by, proven_at, fetched_at, audited_at,
-            (select count(*) from held_frames where held_frames.did = repos.did) as held_frames,
-            (select count(*) from dead_letters where dead_letters.did = repos.did) as dead_letters
+            (select count(*) from (select from held_frames where did = $1 limit {MOST}) as few) as held_frames,
+            (select count(*) from (select from dead_letters where did = $1 limit {MOST}) as few) as dead_letters
         from repos where did = $1
-        """,
+        """,  # noqa: S608 - a number of our own
         did,
     )
 
@@ -122,18 +125,23 @@ async def _record(connection: Connection, uri: str, kind: RecordType) -> asyncpg
     )
 
 
-async def _collections(connection: Connection, did: str) -> list[View]:
-    # The URIs of an account are a range, since identifiers are ordered as bytes: "0" comes after "/".
+async def _collections(connection: Connection, did: str, nsids: list[str]) -> list[View]:
+    # The URIs of a collection are a range, since identifiers are ordered as bytes: "0" comes after "/".
     rows = await connection.fetch(
-        """
-        select collection, count(*) filter (where verdict = 'ok') as ok,
+        f"""
+        select asked.collection, count(*) filter (where verdict = 'ok') as ok,
             count(*) filter (where verdict = 'tolerated') as tolerated,
             count(*) filter (where verdict = 'rejected') as rejected,
-            count(*) filter (where verdict is null) as deleted
-        from records where uri >= $1 and uri < $2 group by collection order by collection
-        """,
+            count(*) filter (where verdict is null) as deleted, count(*) = {MOST} as more
+        from unnest($2::text[]) as asked (collection) cross join lateral (
+            select verdict from records
+            where uri > $1 || asked.collection || '/' and uri < $1 || asked.collection || '0'
+            order by uri limit {MOST}
+        ) as seen
+        group by asked.collection order by asked.collection collate "C"
+        """,  # noqa: S608 - a number of our own
         f"at://{did}/",
-        f"at://{did}0",
+        nsids,
     )
     return [dict(row) for row in rows]
 
@@ -256,12 +264,16 @@ def _told_of_repo(repo: asyncpg.Record | None, jobs: list[asyncpg.Record]) -> It
         state = "is being fetched" if repo["status"] == "in_progress" else "is out of step"
         yield f"Its repository {state} since {instant(repo['status_at'])}: {repo['reason']}."
     if repo is not None and repo["held_frames"]:
-        yield f"Events that wait until it was fetched: {repo['held_frames']}."
+        yield f"Events that wait until it was fetched: {_up_to(repo['held_frames'])}."
     if repo is not None and repo["dead_letters"]:
-        yield f"Events of it that could not be processed: {repo['dead_letters']}."
+        yield f"Events of it that could not be processed: {_up_to(repo['dead_letters'])}."
     for job in jobs:
         failed = f"; the last of {job['attempts']} attempts failed: {job['error']}" if job["error"] else ""
         yield f"A {job['kind']} is due at {instant(job['due_at'])}{failed}."
+
+
+def _up_to(n: int) -> str:
+    return str(n) if n < MOST else f"{n} or more"
 
 
 def _why_hidden(account: asyncpg.Record) -> str:

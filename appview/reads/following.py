@@ -37,7 +37,7 @@ _FOLLOWED: Final = f"""
         order by track.sort_at desc, track.uri desc limit $3
     )
     select page.*, (
-        select uri from follows where follows.did = $4 and follows.subject = page.did order by uri limit 1
+        select uri from follows where follows.did = $4 and follows.subject = page.did order by sort_at limit 1
     ) as follow
     from page order by page.sort_at desc, page.uri desc
 """  # noqa: S608 - a condition of our own

@@ -16,6 +16,7 @@ class Scripted:
     port: int = 0
     status: int = 200
     answer: Any = field(default_factory=lambda: {"feed": []})
+    headers: Mapping[str, str] = field(default_factory=dict)
     asked: list[Mapping[str, str]] = field(default_factory=list)
     """The parameters of each call."""
     authorizations: list[str | None] = field(default_factory=list)
@@ -42,7 +43,7 @@ class Scripted:
         if self.held is not None:
             self.waiting += 1
             await self.held.wait()
-        return web.json_response(self.answer, status=self.status)
+        return web.json_response(self.answer, status=self.status, headers=self.headers)
 
 
 @asynccontextmanager

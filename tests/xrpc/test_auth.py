@@ -3,8 +3,8 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,16 @@ from appview.embedded.redis import redis
 from appview.keys import Curve
 from appview.net.did_document import parse_document
 from tests.appview.accounts.tokens import Issuer
-from tests.appview.net.servers import Page, Site, site
+from tests.appview.net.servers import Page, Site, raw_server, site
+from tests.appview.net.test_http_hostile import slowly
 from tests.index_writer import IndexWriter
 from tests.xrpc.client import Client, config, running, strict_client
 from tests.xrpc.samples import METHODS, catalog
 from tests.xrpc.viewer import SERVICE_DID, Viewer, store
 from xrpc.app import create_app
+from xrpc.dispatch import MOST_AT_ONCE
 from xrpc.errors import Unauthenticated, Unavailable
-from xrpc.service_auth import ServiceAuth
+from xrpc.service_auth import MAX_WAITING, MAX_WAITING_EACH, ServiceAuth
 
 ALICE = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 BOB = "did:web:bob.test"
@@ -352,6 +354,54 @@ async def test_invented_issuers_are_not_all_looked_up(world: World, client: Clie
     assert await who(Issuer(ALICE)) == ALICE, "those of the directory are counted apart"
     for _ in range(3):
         assert await who(Issuer(ALICE)) == ALICE, "and who is remembered is not counted at all"
+
+
+@pytest.mark.parametrize(("hosts", "waiting"), [(1, MAX_WAITING_EACH), (6, MAX_WAITING)])
+async def test_issuers_whose_hosts_are_silent_hold_up_nobody(
+    world: World, client: Client, hosts: int, waiting: int
+) -> None:
+    world.publish(Issuer(ALICE))
+    async with AsyncExitStack() as servers:
+        ports = [(await servers.enter_async_context(raw_server(slowly()))).port for _ in range(hosts)]
+        forgers = [Issuer(f"did:web:localhost%3A{port}") for port in ports]
+        asked = [asyncio.create_task(client.get(WHO, headers=token(forgers[n % hosts]))) for n in range(MOST_AT_ONCE)]
+        await until_waiting(asked, waiting)
+        assert await said(client) is None
+        assert await said(client, Viewer(Issuer(ALICE))) == ALICE, "those of the directory are counted apart"
+    assert {answer.json()["error"] for answer in await asyncio.gather(*asked)} == {"NotEnoughResources"}
+    assert refusal(await client.get(WHO, headers=token(Issuer("did:web:nobody.test")))) == "BadJwtIss", "all have left"
+
+
+async def test_a_silent_directory_holds_up_nobody(world: World, client: Client, connection: Connection) -> None:
+    answers = asyncio.Event()
+
+    async def silent() -> int:
+        await answers.wait()
+        return 500
+
+    known, dids = Issuer(BOB), [f"did:plc:{letter * 24}" for letter in "abcdefghijklmnopqrstuvwxyz234567"]
+    await store(connection, known, age=OLD)
+    for did in dids:
+        world.publish(silent, did)
+    for did in dids[::2]:
+        await store(connection, Issuer(did), age=OLD)
+    forged = [token(Issuer(did, secret=7)) for did in dids]
+    more = [token(Issuer(did)) for did in dids[1::2]]
+    asked = [asyncio.create_task(client.get(WHO, headers=headers)) for headers in forged + more]
+    await until_waiting(asked, MAX_WAITING)
+    assert await said(client, Viewer(known)) == BOB
+    assert await said(client, Viewer(Issuer(dids[0]))) == dids[0], "what is known needs no directory"
+    answers.set()
+    assert {answer.status_code for answer in await asyncio.gather(*asked)} == {503}
+
+
+async def until_waiting(asked: Sequence[asyncio.Task[httpx.Response]], count: int) -> None:
+    """Return when all have their answer but for `count`, while these wait."""
+    async with asyncio.timeout(2):
+        while sum(task.done() for task in asked) < len(asked) - count:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert sum(not task.done() for task in asked) == count
 
 
 async def test_without_a_database_nobody_is_a_viewer() -> None:

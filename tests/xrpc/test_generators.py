@@ -212,6 +212,9 @@ ERRORS: list[tuple[int, object, tuple[int, str]]] = [
     (401, {"error": "AuthMissing", "message": "Who are you?"}, (401, "AuthMissing")),
     (401, {"error": "Whatever"}, (401, "AuthMissing")),
     (403, {"error": "Forbidden"}, (403, "Forbidden")),
+    (429, {"error": "RateLimitExceeded"}, (429, "RateLimitExceeded")),
+    (429, {"error": "Whatever"}, (429, "RateLimitExceeded")),
+    (429, {"message": "Slow down"}, (502, "FeedUnavailable")),
     (400, {"error": "SomethingOfItsOwn"}, (502, "InvalidFeedResponse")),
     (404, {"message": "Not here"}, (502, "InvalidFeedResponse")),
     (500, {"error": "UnknownFeed"}, (502, "FeedUnavailable")),
@@ -225,6 +228,32 @@ async def test_errors_of_the_service(place: Place) -> None:
         refusal = await place.refusal()
         assert (refusal.status_code, refusal.json()["error"]) == expected
         assert "\n" not in refusal.json()["message"]
+
+
+async def test_a_limit_of_the_service_is_the_callers_to_heed(place: Place) -> None:
+    place.generator.status, place.generator.answer = 429, {"error": "RateLimitExceeded", "message": "Slow down."}
+    for given, told in (("30", "30"), ("3600", "3600"), ("3601", None), ("soon", None)):
+        place.generator.headers = {"Retry-After": given}
+        for _ in range(FAILURES):
+            refusal = await place.refusal()
+            assert (refusal.status_code, refusal.json()["error"]) == (429, "RateLimitExceeded")
+            assert refusal.headers.get("retry-after") == told
+    assert place.client.app.state.generators.is_online(place.generator.did)
+    assert len(place.generator.asked) == 4 * FAILURES
+
+
+async def test_cursors_that_the_service_refuses(place: Place) -> None:
+    for status, said, expected in (
+        (400, {"error": "InvalidRequest"}, (400, "InvalidRequest")),
+        (414, ["too long"], (502, "InvalidFeedResponse")),
+        (429, [], (429, "RateLimitExceeded")),
+    ):
+        place.generator.status, place.generator.answer = status, said
+        for _ in range(FAILURES):
+            refusal = await place.refusal(cursor=encode("generator", "nonsense"))
+            assert (refusal.status_code, refusal.json()["error"]) == expected
+    assert (await place.client.ask("feed.getFeedGenerator", feed=FEED))["isValid"] is True
+    assert place.client.app.state.generators.is_online(place.generator.did)
 
 
 async def test_feeds_that_nobody_declared(place: Place) -> None:

@@ -5,6 +5,7 @@ public host over http or https: no scripts, no data, no machine of somebody's ow
 answers there is not asked.
 """
 
+import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -14,7 +15,10 @@ from appview.net.errors import Refused
 from appview.net.policy import Policy, parse_url
 from lexicons.formats import is_uri
 
-_REMEMBERED: Final = 16_384
+_REMEMBERED: Final = 8_192
+"""Origins, of which no key is longer than what `_origin_of` matches: a few MB at most."""
+# Up to where the path begins. A scheme, the longest host there is, and a port: what is longer names no host.
+_origin_of = re.compile(r"https?://[^/?#]{1,259}(?![^/?#])").match
 
 
 class Media:
@@ -27,12 +31,15 @@ class Media:
         self._policy = replace(policy, schemes=frozenset({"http", "https"}), ports=None)
         self._pds_schemes = ("https://", "http://") if policy.dev else ("https://",)
         self._avatars = avatars
-        # A page of an album asks for one cover again and again.
+        # A page names few hosts, each again and again; the rest of an address is a stranger's, and is not judged.
         self._is_public = lru_cache(_REMEMBERED)(self._judge)
 
     def link(self, url: object) -> str | None:
         """`url` itself, when it may be handed out."""
-        return url if isinstance(url, str) and is_uri(url) and self._is_public(url) else None
+        if not isinstance(url, str) or not is_uri(url):
+            return None
+        origin = _origin_of(url)
+        return url if origin is not None and self._is_public(origin[0]) else None
 
     def blob(self, pds: str | None, did: str, cid: str) -> str | None:
         """Where the account's present PDS serves one of its blobs."""
@@ -46,9 +53,9 @@ class Media:
             return self.blob(pds, did, cid)
         return self._avatars.replace("{did}", quote(did, safe=":")).replace("{cid}", cid)
 
-    def _judge(self, url: str) -> bool:
+    def _judge(self, origin: str) -> bool:
         try:
-            self._policy.vet(parse_url(url))
+            self._policy.vet(parse_url(origin))
         except Refused:
             return False
         return True

@@ -8,7 +8,7 @@ from appview.reads.views.stored import View
 
 
 class Ties(NamedTuple):
-    """The caller's likes by track, the earliest of each; and follows by account, of each the one whose URI is first."""
+    """The caller's likes by track, and follows by account: of each its earliest."""
 
     likes: Mapping[str, str]
     follows: Mapping[str, str]
@@ -31,7 +31,7 @@ _TIES: Final = """
     union all
     select false, asked.subject, followed.uri
     from unnest($3::text[]) as asked (subject) cross join lateral (
-        select uri from follows where did = $1 and follows.subject = asked.subject order by uri limit 1
+        select uri from follows where did = $1 and follows.subject = asked.subject order by sort_at limit 1
     ) as followed
 """
 

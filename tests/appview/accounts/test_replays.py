@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
-from appview.accounts.replays import LONG_SECONDS, MAX_LONG, Replays, TooManyTokens
+from appview.accounts.replays import LONG_SECONDS, MAX_LONG, MAX_LONG_EACH, Replays, TooManyTokens
 from appview.accounts.service_jwt import LEEWAY, ServiceToken
 
 ALICE = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
@@ -54,12 +54,24 @@ async def test_it_is_remembered_as_long_as_it_is_taken_and_then_forgotten(replay
 
 async def test_long_lived_tokens_have_a_bound_and_leave_the_others_alone(replays: Replays, clock: Clock) -> None:
     for number in range(MAX_LONG):
-        assert await replays.is_first_use(token(clock.now + 3600, f"{number}"))
+        assert await replays.is_first_use(token(clock.now + 3600, f"{number}", f"did:web:{number % 100}.test"))
     with pytest.raises(TooManyTokens):
         await replays.is_first_use(token(clock.now + 3600, "one more"))
     with pytest.raises(TooManyTokens):
         await replays.is_first_use(token(clock.now + LONG_SECONDS + 60, "one more"))
     assert await replays.is_first_use(token(clock.now + 60, "one more"))
-    assert not await replays.is_first_use(token(clock.now + 60, "7"))
+    assert not await replays.is_first_use(token(clock.now + 60, "7", "did:web:7.test"))
     clock.now += 3600
     assert await replays.is_first_use(token(clock.now + 3600, "one more hour"))
+
+
+async def test_an_issuer_has_a_share_of_them(replays: Replays, clock: Clock) -> None:
+    for number in range(MAX_LONG_EACH):
+        assert await replays.is_first_use(token(clock.now + 600 + 5 * number, f"{number}"))
+    with pytest.raises(TooManyTokens):
+        await replays.is_first_use(token(clock.now + 3600, "one more"))
+    assert await replays.is_first_use(token(clock.now + 60, "one more"))
+    assert not await replays.is_first_use(token(clock.now + 600, "7")), "a token used is told from one too many"
+    assert await replays.is_first_use(token(clock.now + 3600, issuer=BOB))
+    clock.now += 600
+    assert await replays.is_first_use(token(clock.now + 3600, "later")), "the first are none that last long any more"

@@ -88,7 +88,7 @@ SILENT: Mapping[str, Script | bytes] = {
     "breaks off": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
     "an error of its own": http_answer(b'{"error": "InternalServerError"}', status="500 Oops"),
     "a gateway's error": http_answer(b"<html>", status="502 Bad Gateway"),
-    "too many requests": http_answer(b"", status="429 Slow down"),
+    "too many requests, says a gateway": http_answer(b"", status="429 Slow down"),
 }
 INVALID: Mapping[str, Script | bytes] = {
     "no JSON": http_answer(b"<html>"),
@@ -183,6 +183,36 @@ async def test_an_error_of_xrpc_is_an_answer(place: Place) -> None:
     assert declined.value.message == "No such feed."
     assert set(place.outcomes) == {"declined"}
     assert place.generators.is_online(ALICE)
+
+
+@pytest.mark.parametrize(("header", "pause"), [("Retry-After: 30", 30.0), ("Retry-After: soon", None)])
+async def test_a_limit_of_its_own_is_no_fault(place: Place, header: str, pause: float | None) -> None:
+    body = b'{"error": "RateLimitExceeded"}'
+    async with served(place, http_answer(body, header, status="429 Slow down")):
+        for _ in range(2 * FAILURES):
+            with pytest.raises(Declined) as declined:
+                await place.ask()
+    assert (declined.value.status, declined.value.name, declined.value.retry_after) == (429, "RateLimitExceeded", pause)
+    assert place.generators.is_online(ALICE)
+
+
+@pytest.mark.parametrize("status", [400, 408, 414, 429, 499])
+async def test_what_it_refuses_with_a_callers_cursor_is_no_fault(place: Place, status: int) -> None:
+    async with served(place, http_answer(b"<html>", status=f"{status} No")):
+        for _ in range(2 * FAILURES):
+            with pytest.raises(Declined) as declined:
+                await place.ask(cursor="nonsense")
+        assert (declined.value.status, declined.value.name) == (status, f"{status}")
+        assert place.generators.is_online(ALICE)
+        assert place.generators.is_valid(ALICE)
+        with pytest.raises((DidNotAnswer, InvalidAnswer)):
+            await place.ask()
+
+
+async def test_what_breaks_at_a_callers_cursor_is_one(place: Place) -> None:
+    async with served(place, SILENT["an error of its own"]):
+        with pytest.raises(DidNotAnswer):
+            await place.ask(cursor="nonsense")
 
 
 async def test_what_cannot_be_read_is_a_fault(place: Place) -> None:

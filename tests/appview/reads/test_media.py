@@ -1,9 +1,12 @@
+import tracemalloc
+
 import pytest
 
 from appview.net.policy import HostMap, Policy
 from appview.reads.views.media import Media
 
 DID = "did:plc:alice"
+MB = 1_000_000
 PRODUCTION = Media(Policy())
 DEVELOPMENT = Media(Policy.development(HostMap.parse("pds.example=127.0.0.1:2583")))
 
@@ -70,6 +73,32 @@ def test_nothing_else_is(url: object) -> None:
 def test_what_only_development_has(url: str) -> None:
     assert DEVELOPMENT.link(url) == url
     assert PRODUCTION.link(url) is None
+
+
+def test_of_many_addresses_little_is_remembered() -> None:
+    media = Media(Policy())
+    path = "x" * 8_000
+    tracemalloc.start()
+    try:
+        for n in range(500):
+            assert media.link(f"https://a.fm/{n}{path}") is not None
+            assert media.link(f"https://{n}{path}.fm/") is None
+        assert tracemalloc.get_traced_memory()[0] < MB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("end", ["", "/", "?x", "#x", ":443", ":443/", "/@b.fm", "?@b.fm"])
+def test_where_a_host_ends(end: str) -> None:
+    assert PRODUCTION.link(f"https://A.fm{end}") == f"https://A.fm{end}"
+    for host in ("a.local", "10.0.0.1", "a.fm@a.local", "a.fm\\", "a.fm:x"):
+        assert PRODUCTION.link(f"https://{host}{end}") is None
+
+
+def test_the_longest_host() -> None:
+    longest = ".".join(["x" * 63] * 3 + ["x" * 61])
+    assert PRODUCTION.link(f"https://{longest}:65535/") is not None
+    assert PRODUCTION.link(f"https://x{longest}:65535/") is None
 
 
 def test_a_blob_is_where_the_pds_serves_it() -> None:

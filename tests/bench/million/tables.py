@@ -29,7 +29,10 @@ RECORDS: Final = Columns(
     "uri text, did text, collection text, rev text, cid bytea, value bytea, verdict text, deviations jsonb,"
     " sort_at timestamptz, first_seen_at timestamptz, indexed_at timestamptz, proven_by text",
 )
-ITEMS: Final = Columns("list_items", "list text, position integer, subject text, subject_cid text, sort_at timestamptz")
+ITEMS: Final = Columns(
+    "list_items",
+    "list text, position integer, subject text, subject_cid text, sort_at timestamptz, own_album boolean",
+)
 TYPES: Final = record_types(NAMESPACE)
 _PROJECTIONS: Final = {nsid: Columns(kind.table, kind.columns) for nsid, kind in TYPES.items()}
 COLUMNS: Final = {

@@ -2,8 +2,12 @@
 
 from typing import Any, Final
 
-from tests.index_writer import IndexWriter, ref, rkey
+from appview.db import Connection
+from appview.net.policy import Policy
+from appview.reads.views import Views
+from tests.index_writer import NAMESPACE, IndexWriter, ref, rkey
 from tests.xrpc.client import Client
+from tests.xrpc.methods.test_cost import READ
 
 ALICE: Final = "did:plc:alice"
 BOB: Final = "did:plc:bob"
@@ -127,6 +131,38 @@ async def test_a_hundred_at_most(client: Client, index: IndexWriter) -> None:
     tracks = await index.write_all((ALICE, "fm.plyr.track", rkey(20 + age), {"album": "2026"}) for age in range(120))
     uri = await album(index, 1, tracks[:5])
     assert await unplaced(client, uri) == tracks[5:105]
+
+
+async def test_playlists_take_no_album_away(client: Client, index: IndexWriter) -> None:
+    """However many newer ones there are, and however often the track is on them."""
+    uri = await track(index, 200)
+    named = await album(index, 190, [uri])
+    await album(index, 180, [uri] * 60, "Best of")
+    for age in range(60):
+        await album(index, age, [uri], kind="playlist")
+    await album(index, 100, [uri] * 60, kind="playlist")
+    assert await album_of(client, uri) == {"name": "2026", "list": named}
+    assert await unplaced(client, await album(index, 195, [])) == []
+
+
+async def test_what_it_costs_to_be_on_many_lists(index: IndexWriter, connection: Connection) -> None:
+    uris = await index.write_all((ALICE, "fm.plyr.track", rkey(200 + n), {"album": "2026"}) for n in range(5))
+    named = await album(index, 190, uris)
+    for age in range(4):
+        await album(index, age, uris * 300, kind="playlist")
+        await album(index, 10 + age, uris * 300, "Best of")
+    for age in range(20, 90):
+        await album(index, age, uris, kind="playlist")
+    await connection.execute("vacuum analyze")
+    views = Views(NAMESPACE, Policy())
+    await views.tracks(connection, uris)
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        await connection.execute(f"set plan_cache_mode = {mode}")
+        async with connection.transaction():
+            before = await connection.fetchval(READ)
+            found = await views.tracks(connection, uris)
+            assert await connection.fetchval(READ) - before <= 200 + 20 * len(uris)
+        assert {view["album"]["list"] for view in found} == {named}
 
 
 async def test_a_name_that_is_longer_than_a_key(client: Client, index: IndexWriter) -> None:

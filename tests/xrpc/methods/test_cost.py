@@ -166,7 +166,7 @@ _FILL: Final = f"""
 """
 
 
-_READ: Final = "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int from pg_stat_xact_user_tables"
+READ: Final = "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int from pg_stat_xact_user_tables"
 
 
 async def test_statements_and_rows(crowded: Connection) -> None:
@@ -205,9 +205,9 @@ async def observed(connection: Connection, answering: Awaitable[object]) -> tupl
     """How many statements were run for an answer, and how many rows were looked at."""
     statements: list[str] = []
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        before = await connection.fetchval(_READ)
+        before = await connection.fetchval(READ)
         with connection.query_logger(lambda logged: statements.append(logged.query)):
             await answering
-        rows = await connection.fetchval(_READ) - before
+        rows = await connection.fetchval(READ) - before
     asked = [sql for sql in statements if not sql.upper().startswith(("SAVEPOINT", "RELEASE"))]
     return len(asked), rows

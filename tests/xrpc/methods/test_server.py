@@ -3,10 +3,13 @@ from typing import Any, Final
 import pytest
 
 from appview.db import Connection
+from appview.index.records import record_types
 from appview.jobs import rows
+from appview.reads.explain import MOST, explain
 from appview.status import VERSION
-from tests.index_writer import IndexWriter, ref, rkey
+from tests.index_writer import NAMESPACE, IndexWriter, ref, rkey
 from tests.xrpc.client import Client
+from tests.xrpc.methods.test_cost import READ
 
 ALICE: Final = "did:plc:alice"
 BOB: Final = "did:plc:bob"
@@ -184,12 +187,53 @@ async def test_an_account(client: Client, index: IndexWriter) -> None:
         state, _, answer = await explained(client, asked)
         assert (state, answer["uri"]) == ("shown", ALICE)
         assert answer["collections"] == [
-            {"collection": "fm.plyr.list", "ok": 0, "tolerated": 1, "rejected": 0, "deleted": 0},
-            {"collection": "fm.plyr.track", "ok": 2, "tolerated": 0, "rejected": 1, "deleted": 1},
+            {"collection": "fm.plyr.list", "ok": 0, "tolerated": 1, "rejected": 0, "deleted": 0, "more": False},
+            {"collection": "fm.plyr.track", "ok": 2, "tolerated": 0, "rejected": 1, "deleted": 1, "more": False},
         ]
     state, _, answer = await explained(client, "did:plc:nobody")
     assert (state, answer["collections"]) == ("never-seen", [])
     assert (await explained(client, f"at://nobody.test/fm.plyr.track/{rkey(1)}"))[0] == "never-seen"
+
+
+async def test_of_an_account_with_more_than_is_counted(
+    client: Client, index: IndexWriter, connection: Connection
+) -> None:
+    await index.account(ALICE)
+    await index.write(ALICE, "fm.plyr.track", rkey(1))
+    await connection.execute(
+        """
+        insert into records (uri, did, collection, rev, verdict, first_seen_at, indexed_at, proven_by)
+        select 'at://' || $1::text || '/fm.plyr.like/' || n, $1, 'fm.plyr.like', '3lfvhszifvc2c',
+            case when n > 0 then 'ok' end, now(), now(), 'live'
+        from generate_series(0, $2::integer) as n
+        """,
+        ALICE,
+        MOST,
+    )
+    await connection.execute(
+        "insert into held_frames (did, frame, reason, received_at)"
+        " select $1, '', 'x', now() from generate_series(0, $2::integer)",
+        ALICE,
+        MOST,
+    )
+    await connection.execute("vacuum analyze")
+    async with connection.transaction():
+        before = await connection.fetchval(READ)
+        answer = await explain(connection, ALICE, record_types(NAMESPACE))
+        assert await connection.fetchval(READ) - before < 2 * MOST + 20
+    likes, tracks = answer["collections"]
+    assert likes == {
+        "collection": "fm.plyr.like",
+        "ok": MOST - 1,
+        "tolerated": 0,
+        "rejected": 0,
+        "deleted": 1,
+        "more": True,
+    }
+    assert (tracks["ok"], tracks["more"]) == (1, False)
+    assert answer["repo"]["heldFrames"] == MOST
+    assert f"wait until it was fetched: {MOST} or more." in answer["explanation"]
+    assert await client.ask("server.explain", uri=ALICE) == answer
 
 
 async def test_of_a_hidden_account_no_content_is_told(client: Client, index: IndexWriter) -> None:
