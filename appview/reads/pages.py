@@ -19,7 +19,7 @@ Moment: TypeAlias = tuple[datetime, str]
 """The keys of a row in order of time: its `sort_at` and its uri."""
 
 MAX_BYTES: Final = 2_000_000
-"""What the records of an answer may weigh together; as JSON that may be some times as much. One is always let through."""
+"""What the records of an answer may weigh together; as JSON, some times as much. One is always let through."""
 
 # Projections that say themselves how large a record is.
 _SIZED: Final = frozenset({"tracks"})
