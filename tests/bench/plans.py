@@ -41,7 +41,7 @@ INDEXES: Final[Mapping[str, Sequence[str]]] = {
     "feed.getFeed following": ("follows_by_author", "tracks_by_author"),
     "feed.getFeed for-you": ("likes_by_author", "likes_of_subject", "likes_of_pair"),
     "feed.getFeedSkeleton": ("tracks_newest",),
-    "feed.getTracks": ("tracks_pkey", "actors_pkey", "subject_counts_pkey", "list_items_of_subject"),
+    "feed.getTracks": ("tracks_pkey", "actors_pkey", "subject_counts_pkey", "list_items_own_albums"),
     "feed.getActorTracks": ("tracks_by_author",),
     "feed.getActorLikes": ("likes_by_author",),
     "feed.getLikes page 1": ("likes_of_subject", "likes_of_pair"),
