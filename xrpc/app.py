@@ -1,8 +1,8 @@
 """The application: its routes, its middleware, and what lives as long as it does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -50,9 +50,8 @@ def create_app(
     """The application, which needs no database to come to be.
 
     With `validate_output`, for tests, an answer or an error that its lexicon does not allow is raised. Answers to
-    nobody in particular are kept for `hot_seconds`. Raises
-    SignatureError when `methods` and `catalog` (by default the documents that are shipped) do not go together, and
-    LexiconError when there is no such catalog.
+    nobody in particular are kept for `hot_seconds`. Raises SignatureError when `methods` and `catalog` (by default the
+    documents that are shipped) do not go together, and LexiconError when there is no such catalog.
     """
     catalog = catalog or shipped(config.namespace)
     handlers = by_nsid(methods, config.namespace)
@@ -61,6 +60,34 @@ def create_app(
     docs = Docs(handlers)
     zipped = [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)]
     dispatcher = Dispatcher(catalog, handlers, registry, validate_output=validate_output, hot=Hot(hot_seconds))
+
+    app = Starlette(
+        routes=[
+            Route("/", Page(handlers).answer, middleware=zipped),
+            Route("/xrpc/_health", health),
+            Route("/xrpc/{path:path}", dispatcher),
+            Route("/docs", docs.reference, middleware=zipped),
+            Route("/docs/recipes", docs.recipes, middleware=zipped),
+            Route("/api/openapi.json", openapi(config, catalog, handlers), methods=["GET"]),
+            Route("/ready", ready),
+            Route("/metrics", Metrics(registry).answer, middleware=zipped),
+            Route("/.well-known/did.json", did_document),
+            Route("/robots.txt", robots),
+        ],
+        middleware=[Middleware(Edge, strict=validate_output)],
+        exception_handlers={XrpcError: answer_xrpc_error, HTTPException: answer_http_error},
+        lifespan=_lifespan(config, registry),
+    )
+    app.router.redirect_slashes = False
+    app.state.config = config
+    app.state.catalog = catalog
+    app.state.views = Views(config.namespace, config.policy(), config.avatar_url)
+    app.state.signer = Signer(config.service_did, config.secret_key) if config.secret_key else None
+    return app
+
+
+def _lifespan(config: Config, registry: CollectorRegistry) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """What lives as long as the application: the pool, what it asks the network with, and the check of callers."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -82,26 +109,4 @@ def create_app(
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await pool.close()
 
-    app = Starlette(
-        routes=[
-            Route("/", Page(handlers).answer, middleware=zipped),
-            Route("/xrpc/_health", health),
-            Route("/xrpc/{path:path}", dispatcher),
-            Route("/docs", docs.reference, middleware=zipped),
-            Route("/docs/recipes", docs.recipes, middleware=zipped),
-            Route("/api/openapi.json", openapi(config, catalog, handlers), methods=["GET"]),
-            Route("/ready", ready),
-            Route("/metrics", Metrics(registry).answer, middleware=zipped),
-            Route("/.well-known/did.json", did_document),
-            Route("/robots.txt", robots),
-        ],
-        middleware=[Middleware(Edge, strict=validate_output)],
-        exception_handlers={XrpcError: answer_xrpc_error, HTTPException: answer_http_error},
-        lifespan=lifespan,
-    )
-    app.router.redirect_slashes = False
-    app.state.config = config
-    app.state.catalog = catalog
-    app.state.views = Views(config.namespace, config.policy(), config.avatar_url)
-    app.state.signer = Signer(config.service_did, config.secret_key) if config.secret_key else None
-    return app
+    return lifespan
