@@ -4,7 +4,8 @@
     ├── Refused            our policy forbids it; asking again will not help
     │   └── Redirected     the answer would be elsewhere, further than was to be gone
     ├── Unreachable        no complete answer came; may be tried again
-    │   └── NoSuchHost     the name has no address
+    │   └── NotConnected   nothing was even sent
+    │       └── NoSuchHost the name has no address
     ├── TooLarge           the answer is larger than its reader allows
     └── BadAnswer          an answer came that is not HTTP as we take it
         └── BadStatus      an answer came with a status outside 200-299
@@ -43,7 +44,11 @@ class Unreachable(NetError):
     temporary = True
 
 
-class NoSuchHost(Unreachable):
+class NotConnected(Unreachable):
+    """No connection came to be, so nothing was sent; may be tried again."""
+
+
+class NoSuchHost(NotConnected):
     """The name has no address."""
 
 

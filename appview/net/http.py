@@ -21,11 +21,13 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from appview.net.bodies import Body, Source
 from appview.net.errors import (
     BadAnswer,
     BadStatus,
     NetError,
     NoSuchHost,
+    NotConnected,
     Redirected,
     Refused,
     TooLarge,
@@ -178,21 +180,36 @@ class HttpClient:
     async def post(
         self,
         url: str | URL,
-        body: bytes,
+        body: Body,
         *,
         max_bytes: int,
         content_type: str = "application/json",
+        length: int | None = None,
         headers: Mapping[str, str] | None = None,
         total: float = 15.0,
+        wait: float | None = None,
     ) -> Answer:
         """The whole answer to a POST of `body`, bounded as that of `get`; a redirect is not followed.
 
-        Sent once: when no answer came, nobody knows whether it was carried out. Raises NetError.
+        A body in chunks is announced as `length` bytes, where given, and must have them. `wait` is for a long body, or
+        an answer worth waiting for: the seconds until that begins, in place of the client's limits.
+        Sent once: when no answer came, nobody knows whether it was carried out. Raises NetError, and as it is whatever
+        making the chunks raised.
         """
         asked = parse_url(str(url))
         deadline = asyncio.get_running_loop().time() + total
         sent = {**(headers or {}), "Accept": "*/*", "Content-Type": content_type}
-        response = await self._send(asked, sent, deadline, body)
+        source = None
+        if not isinstance(body, bytes):
+            source = Source(body(), length)
+            if length is not None:
+                sent["Content-Length"] = str(length)
+        try:
+            response = await self._send(asked, sent, deadline, body if isinstance(body, bytes) else source, wait)
+        except NetError:
+            if source is not None and source.failure is not None:
+                raise source.failure from None
+            raise
         try:
             await _check(asked, response, max_bytes, self._limits)
             stream = Stream(asked, response, max_bytes, self._limits)
@@ -236,7 +253,12 @@ class HttpClient:
         raise Redirected(f"{start.raw_host} redirects more often than is allowed here")
 
     async def _send(
-        self, url: URL, headers: Mapping[str, str], deadline: float, body: bytes | None = None
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        deadline: float,
+        body: bytes | Source | None = None,
+        wait: float | None = None,
     ) -> aiohttp.ClientResponse:
         """The answer's head: to a GET, or with a `body` to a POST of it."""
         if self._session is None:
@@ -246,10 +268,10 @@ class HttpClient:
         if left <= 0:
             raise Unreachable(f"{url.raw_host} did not answer in time")
         timeout = aiohttp.ClientTimeout(
-            total=left, sock_connect=self._limits.connect, sock_read=self._limits.read, ceil_threshold=60
+            total=left, sock_connect=self._limits.connect, sock_read=wait or self._limits.read, ceil_threshold=60
         )
         with _net_errors(url):
-            async with asyncio.timeout(self._limits.head):
+            async with asyncio.timeout(wait or self._limits.head):
                 return await self._session.request(
                     "GET" if body is None else "POST",
                     vetted,
@@ -348,6 +370,10 @@ def _net_errors(url: URL) -> Iterator[None]:
     host = url.raw_host
     try:
         yield
+    except aiohttp.ConnectionTimeoutError as error:
+        raise NotConnected(f"{host} did not answer in time") from error
+    except aiohttp.ClientConnectorError as error:
+        raise NotConnected(f"{host} cannot be reached") from error
     except TimeoutError as error:
         raise Unreachable(f"{host} did not answer in time") from error
     except aiohttp.InvalidURL as error:
