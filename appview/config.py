@@ -5,14 +5,14 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_type_hints
 from urllib.parse import SplitResult, quote, urlsplit
 
 from dotenv import dotenv_values
 
-from appview.net.policy import HostMap, Policy
+from appview.net.policy import HostMap, Network, Policy
 from lexicons.formats import is_did, is_nsid
 
 PREFIX: Final = "PLYR_"
@@ -131,6 +131,13 @@ def _log(text: str) -> str:
     return text
 
 
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("must hold addresses or networks, such as 10.0.0.0/8, with commas between") from None
+
+
 def _avatars(text: str) -> str | None:
     if text == "pds":
         return None
@@ -160,6 +167,8 @@ class Setting(NamedTuple):
     default: Any = None
     derive: Callable[[Mapping[str, Any]], Any] | None = None
 
+
+_this_machine = _networks("127.0.0.0/8,::1")
 
 _database = _url("postgresql", "postgres", path=True)
 _redis = _url("redis", "rediss", "unix", path=True)
@@ -194,7 +203,11 @@ class Config:
     public_url: Annotated[str, Setting("PLYR_PUBLIC_URL", _origin, derive=_local_origin)]
     """The origin under which the world reaches us."""
     service_did: Annotated[str, Setting("PLYR_SERVICE_DID", _did, derive=_did_web)]
+    trusted_proxies: Annotated[tuple[Network, ...], Setting("PLYR_TRUSTED_PROXIES", _networks, _this_machine)]
+    """Whose `X-Forwarded-For` is believed."""
     secret_key: Annotated[str | None, Setting("PLYR_SECRET_KEY", _secret)]
+    old_secret_keys: Annotated[tuple[str, ...], Setting("PLYR_OLD_SECRET_KEYS", _list(_secret), ())]
+    """Former secret keys, under which something may still be sealed, or granted to a client's key made of them."""
     labelers: Annotated[tuple[str, ...], Setting("PLYR_LABELERS", _list(_did), ())]
     operators: Annotated[tuple[str, ...], Setting("PLYR_OPERATORS", _list(_did), ())]
     shard: Annotated[str, Setting("PLYR_SHARD", _shard, "0/1")]
@@ -281,6 +294,10 @@ def _check(config: Config) -> None:
             raise ConfigError("PLYR_RESOLVE is for development, and needs PLYR_DEV=1")
         if not local and not config.public_url.startswith("https://"):
             raise ConfigError("PLYR_PUBLIC_URL must be an https:// URL unless it is local")
+    if config.old_secret_keys and config.secret_key is None:
+        raise ConfigError("PLYR_OLD_SECRET_KEYS are former keys, and need a PLYR_SECRET_KEY that followed them")
+    if config.secret_key in config.old_secret_keys:
+        raise ConfigError("PLYR_OLD_SECRET_KEYS names the key that PLYR_SECRET_KEY is")
     if not config.relay_urls:
         raise ConfigError("PLYR_RELAY_URLS names no relay")
 

@@ -10,9 +10,11 @@ from redis import Redis
 from appview.db import Pool
 from appview.embedded.redis import redis
 from appview.index.documents import PostgresDocuments
+from appview.index.rebuild import Makers
 from appview.jobs.family import Tools
 from tests.appview.jobs.workers import Workers
 from tests.appview.net.world import World, identity_world
+from tests.index_writer import NAMESPACE
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ async def world() -> AsyncIterator[World]:
 @pytest.fixture
 async def tools(world: World, pool: Pool) -> AsyncIterator[Tools]:
     identities = world.another_resolver(PostgresDocuments(pool))
-    yield Tools(pool, identities)
+    yield Tools(pool, identities, Makers.of(NAMESPACE), world.http)
     await identities.aclose()
 
 
