@@ -1,0 +1,138 @@
+"""One request to a PDS, until it is known what came of it: asked again only by the same key, after a look (WR-08)."""
+
+import asyncio
+import random
+import time
+from typing import Final, NamedTuple
+
+from appview.net.http import HttpClient
+from appview.writes.access import Access, Lost, NotSent
+from appview.writes.asked import Asked
+from appview.writes.errors import InvalidSwap, PdsAway, PdsRefused, RecordAlreadyExists, Unsettled
+from appview.writes.look import CannotLook, Seen, look
+from lexicons.formats import tid_time_us
+
+MAX_AHEAD: Final = 300.0
+"""Seconds that a rev may be ahead of our clock (2.5 #7): beyond that nothing could follow it."""
+
+
+class Patience(NamedTuple):
+    """How long things may take, in seconds."""
+
+    answer: float = 20.0
+    """One answer of a PDS to a write."""
+    pauses: tuple[float, ...] = (0.0, 0.3, 1.5)
+    """Before each try, on average."""
+    write: float = 75.0
+    """All tries of a write; less than it is held for in the journal."""
+    same: float = 30.0
+    """How long a call waits for another of the same key."""
+
+
+PATIENT: Final = Patience()
+
+
+class Done(NamedTuple):
+    """It is in the repository, as of the commit `rev` with the CID `commit`; both None where nothing had to change.
+
+    `is_exact`: by that very commit, as the PDS said; else as a look has found it.
+    """
+
+    rev: str | None
+    commit: str | None
+    is_exact: bool
+
+
+class Attempts:
+    """The tries of one request. `lost` is the last answer that did not come: before that, every no is certain."""
+
+    def __init__(self, access: Access, http: HttpClient, pds: str, asked: Asked, patience: Patience) -> None:
+        self._patience = patience
+        self._access = access
+        self._http = http
+        self._pds = pds
+        self._asked = asked
+        self.lost: Lost | None = None
+
+    async def settle(self, *, look_first: bool) -> Done:
+        """Ask, and look where no answer comes.
+
+        Raises Unsettled; else, of what was not done, every other WriteError but InvalidWrite.
+        """
+        away: NotSent | None = None
+        if look_first:
+            self.lost = Lost("The request was made before, and its answer was lost.")
+        for pause in self._patience.pauses:
+            if self.lost is not None and (done := await self._looked()) is not None:
+                return done
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, guards nothing
+            try:
+                return await self._ask()
+            except Lost as error:
+                self.lost, away = error, None
+            except NotSent as error:
+                away = error
+        if self.lost is None:
+            raise PdsAway(str(away))
+        if (done := await self._looked()) is not None:
+            return done
+        if self.lost.status is not None:
+            raise PdsRefused(f"{self.lost}. Nothing was written.", status=self.lost.status)
+        raise Unsettled(f"{away or self.lost} Nothing is there yet.")
+
+    async def _ask(self) -> Done:
+        """Once. Raises Lost, NotSent, and what a refusal means."""
+        try:
+            said = await self._access.call(self._asked.nsid, self._asked.body(), self._patience.answer)
+        except InvalidSwap as error:
+            return await self._swapped(error)
+        try:
+            rev, commit = self._asked.commit(said)
+        except (ValueError, AttributeError) as error:
+            raise Lost(f"The PDS did not answer as it should: {error}") from None
+        if rev is None and (self.lost is not None or self._asked.method == "create"):
+            # There was nothing to do, since it was done before: by a try whose answer was lost, or by a twin.
+            return _found(await self._look())
+        if rev is not None and tid_time_us(rev) > (time.time() + MAX_AHEAD) * 1e6:
+            raise Lost("The PDS answered with a rev of a time to come.")
+        return Done(rev, commit, is_exact=True)
+
+    async def _swapped(self, error: InvalidSwap) -> Done:
+        """Something else is there than was to be replaced: it may be what was to be written."""
+        seen = await self._look()
+        match self._asked.finding(seen.cids):
+            case "done":
+                return _found(seen)
+            case "exists":
+                raise RecordAlreadyExists("Another record is there under this key.")
+            case "overtaken" if self.lost is not None:
+                raise _overtaken()
+            case _:
+                raise error
+
+    async def _looked(self) -> Done | None:
+        """What a look says of an answer that was lost: done, or None for asking again."""
+        seen = await self._look()
+        match self._asked.finding(seen.cids):
+            case "done":
+                return _found(seen)
+            case "exists":
+                raise RecordAlreadyExists("Another record is there under this key.")
+            case "overtaken":
+                raise _overtaken()
+            case "again":
+                return None
+
+    async def _look(self) -> Seen:
+        try:
+            return await look(self._http, self._pds, self._asked.did, [write.uri for write in self._asked.writes])
+        except CannotLook as error:
+            raise Unsettled(f"{self.lost or 'Something else was there than was expected.'} {error}") from None
+
+
+def _found(seen: Seen) -> Done:
+    return Done(seen.rev, seen.commit, is_exact=False)
+
+
+def _overtaken() -> Unsettled:
+    return Unsettled("The answer was lost, and meanwhile the record was changed by somebody else.")

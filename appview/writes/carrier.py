@@ -1,0 +1,292 @@
+"""A write from the journal to the PDS and into the index, each step after the one before is safe.
+
+No lock and no connection is held while a PDS is asked. Whoever asked may leave: what was begun is brought to its end.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+import asyncpg
+
+from appview.accounts.grants import Grants
+from appview.accounts.oauth import OAuth
+from appview.accounts.oauth.scopes import RepoNeed, permits
+from appview.db import AWAY, Pool
+from appview.index import pending
+from appview.index.pending import OwnWrite
+from appview.index.rebuild import Makers
+from appview.net.http import HttpClient
+from appview.writes import journal
+from appview.writes.access import Access
+from appview.writes.asked import Asked, Version, Write
+from appview.writes.attempts import PATIENT, Attempts, Done, Patience
+from appview.writes.errors import IdempotencyMismatch, InvalidSwap, Unsettled, WriteError
+from appview.writes.journal import Intent
+from appview.writes.metrics import WriteMetrics
+from lexicons.data import decode
+
+SWAPS: Final = 12
+"""How often an edit is made anew because somebody else changed the record meanwhile."""
+
+_POLL: Final = (0.05, 0.5)
+_PAUSE: Final = (0.01, 0.1)
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class Written(NamedTuple):
+    """A record that was written, or deleted, where `cid` is None.
+
+    `rev` and `commit`, its CID: a commit as of which that is so, mostly the one that made it so; None when nothing had
+    to change (WR-06).
+    """
+
+    uri: str
+    cid: str | None
+    rev: str | None
+    commit: str | None = None
+
+
+Make: TypeAlias = Callable[[], Awaitable[Asked | Written]]
+"""Asks for an edit anew, of the record as it is now; or says what is there, when there is nothing left to change."""
+
+
+class Key(NamedTuple):
+    """An idempotency key, and the digest of what is asked under it."""
+
+    text: str
+    request: bytes
+
+
+class Carrier:
+    """Carries out writes; one a process."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        grants: Grants,
+        oauth: OAuth,
+        http: HttpClient,
+        makers: Makers,
+        metrics: WriteMetrics,
+        patience: Patience = PATIENT,
+    ) -> None:
+        self.http = http
+        self.metrics = metrics
+        self._pool = pool
+        self._grants = grants
+        self._oauth = oauth
+        self._makers = makers
+        self._patience = patience
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def aclose(self) -> None:
+        """Wait for what is under way; what is cut off all the same is settled later, by a job."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def access(self, grant: int) -> Access:
+        """The PDS of a grant."""
+        return Access(self._oauth, self._grants, grant)
+
+    async def carry(self, access: Access, asked: Asked, key: Key | None, make: Make | None = None) -> list[Written]:
+        """Have `asked` done once, whatever happens; an edit that comes too late is made anew.
+
+        Raises WriteError, and what `make` raises.
+        """
+        return await self._to_the_end(self._timed(access, asked, key, make))
+
+    async def known(self, did: str, key: Key) -> list[Written] | None:
+        """What came of the request under `key`, if it was done. Raises IdempotencyMismatch, Unsettled."""
+        there = await journal.find(self._pool, did, key.text)
+        if there is None:
+            return None
+        there = await self._over(there, key)
+        return _results(there) if there.state in ("written", "settled") else None
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, _T]) -> _T:
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        # Whoever asked may be gone, and then nobody else looks at how it came out.
+        if not task.cancelled():
+            task.exception()
+
+    async def _timed(self, access: Access, asked: Asked, key: Key | None, make: Make | None) -> list[Written]:
+        began = time.monotonic()
+        try:
+            done, outcome = await self._begin(access, asked, key, make)
+        except WriteError as error:
+            outcome = type(error).__name__
+            raise
+        except BaseException:
+            outcome = "failed"
+            raise
+        finally:
+            self.metrics.outcomes.labels(asked.method, outcome).inc()
+            self.metrics.seconds.labels(asked.method).observe(time.monotonic() - began)
+        return done
+
+    async def _begin(
+        self, access: Access, asked: Asked, key: Key | None, make: Make | None
+    ) -> tuple[list[Written], str]:
+        """What was written, and how that came about."""
+        granted = await access.granted(*asked.needs)
+        if asked.method == "create" and not all(
+            permits(granted.scope, RepoNeed(write.collection, "update")) for write in asked.writes
+        ):
+            asked = replace(asked, by_put=False)
+        text, request = key or (None, None)
+        intent, is_mine = await journal.begin(self._pool, asked, text, request)
+        if is_mine or key is None:
+            return await self._carry_out(access, granted.pds, intent, asked, make, look_first=False)
+        intent = await self._over(intent, key)
+        if intent.state in ("written", "settled"):
+            return _results(intent), "repeated"
+        if not await journal.take(self._pool, intent):
+            raise Unsettled("The same request is being made by another.")
+        is_open = intent.state == "intended"
+        if is_open:
+            asked = _resumed(asked, intent, is_edit=make is not None)
+        else:
+            asked = _rekeyed(asked, intent)
+            await journal.revise(self._pool, intent.id, asked)
+        return await self._carry_out(access, granted.pds, intent, asked, make, look_first=is_open)
+
+    async def _over(self, intent: Intent, key: Key) -> Intent:
+        """The same row once nobody is at it any more. Raises IdempotencyMismatch, Unsettled."""
+        deadline = time.monotonic() + self._patience.same
+        poll, longest = _POLL
+        now: Intent | None = intent
+        while now is not None:
+            if now.request != key.request:
+                raise IdempotencyMismatch("This idempotency key was sent with another request before.")
+            if not (now.state == "intended" and now.is_held):
+                return now
+            if time.monotonic() >= deadline:
+                break
+            await asyncio.sleep(poll)
+            poll = min(2 * poll, longest)
+            now = await journal.find(self._pool, intent.did, key.text)
+        raise Unsettled("The same request is still under way.")
+
+    async def _carry_out(
+        self, access: Access, pds: str, intent: Intent, asked: Asked, make: Make | None, *, look_first: bool
+    ) -> tuple[list[Written], str]:
+        """Ask the PDS, journal what came of it, and show it; the intent is ours."""
+        attempts = Attempts(access, self.http, pds, asked, self._patience)
+        try:
+            async with asyncio.timeout(self._patience.write):
+                for left in reversed(range(SWAPS)):
+                    try:
+                        done = await attempts.settle(look_first=look_first)
+                        break
+                    except InvalidSwap:
+                        if make is None or not left or attempts.lost is not None:
+                            raise
+                    again = await self._anew(intent, make)
+                    if isinstance(again, Written):
+                        return [again], "unchanged"
+                    asked = again
+                    attempts = Attempts(access, self.http, pds, asked, self._patience)
+        except TimeoutError:
+            reason = "The PDS took too long; whether it was written is not known yet."
+            await self._note(journal.released(self._pool, intent.id, reason))
+            raise Unsettled(reason) from None
+        except WriteError as error:
+            if attempts.lost is None and not isinstance(error, Unsettled):
+                await self._note(journal.ended(self._pool, intent.id, "refused", error.message))
+            else:
+                await self._note(journal.released(self._pool, intent.id, error.message))
+            raise
+        await self._note(journal.written(self._pool, intent.id, done.rev, done.commit, to_show=done.is_exact))
+        await self._show(asked, done)
+        outcome = "found" if not done.is_exact else "done" if done.rev else "unchanged"
+        return _of(asked, done), outcome
+
+    async def _anew(self, intent: Intent, make: Make) -> Asked | Written:
+        """What the edit is now that the record is another, written down."""
+        await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311 - spreads load, guards nothing
+        try:
+            again = await make()
+        except BaseException:
+            await self._note(journal.ended(self._pool, intent.id, "refused", "The edit does not fit any more."))
+            raise
+        if isinstance(again, Written):
+            await self._note(journal.ended(self._pool, intent.id, "refused", "There was nothing left to change."))
+        else:
+            await journal.revise(self._pool, intent.id, again)
+        return again
+
+    async def _show(self, asked: Asked, done: Done) -> None:
+        """Have readers see it at once; where that fails, a job sees to it, and the echo does."""
+        if done.rev is None or not done.is_exact:
+            return
+        try:
+            await pending.show(self._pool, self._makers, own_writes(asked, done.rev), datetime.now(UTC))
+        except (asyncpg.PostgresError, TimeoutError, *AWAY) as error:
+            self.metrics.unshown.inc()
+            _log.warning("a write of %s is not shown yet: %r", asked.did, error)
+
+    async def _note(self, noting: Awaitable[None]) -> None:
+        """Write down in the journal what is so, whether or not that can be written down now."""
+        try:
+            await noting
+        except (asyncpg.PostgresError, TimeoutError, *AWAY) as error:
+            _log.warning("the journal does not know yet what came of a write: %r", error)
+
+
+def own_writes(asked: Asked, rev: str) -> list[OwnWrite]:
+    """What the index is told of a commit."""
+    return [
+        OwnWrite(
+            write.uri,
+            asked.did,
+            write.collection,
+            write.rkey,
+            rev,
+            write.cid,
+            write.version.block if write.version else None,
+        )
+        for write in asked.writes
+    ]
+
+
+def _of(asked: Asked, done: Done) -> list[Written]:
+    return [
+        Written(write.uri, None if write.cid is None else str(write.cid), done.rev, done.commit)
+        for write in asked.writes
+    ]
+
+
+def _results(intent: Intent) -> list[Written]:
+    pairs = zip(intent.uris, intent.cids, strict=True)
+    return [Written(uri, None if cid is None else str(cid), intent.rev, intent.commit) for uri, cid in pairs]
+
+
+def _resumed(asked: Asked, intent: Intent, *, is_edit: bool) -> Asked:
+    """The very request that was made before: its keys, its records; an edit replaces what it was made of."""
+    writes = [
+        _under(write, uri, Version(decode(block), block, cid) if cid is not None and block is not None else None)
+        for write, uri, cid, block in zip(asked.writes, intent.uris, intent.cids, intent.blocks, strict=True)
+    ]
+    return replace(asked, writes=tuple(writes), swap=intent.swap if is_edit else asked.swap)
+
+
+def _rekeyed(asked: Asked, intent: Intent) -> Asked:
+    """The request under the keys that were made for it before."""
+    pairs = zip(asked.writes, intent.uris, strict=True)
+    return replace(asked, writes=tuple(_under(write, uri, write.version) for write, uri in pairs))
+
+
+def _under(write: Write, uri: str, version: Version | None) -> Write:
+    return replace(write, uri=uri, rkey=uri.rpartition("/")[2], version=version)

@@ -1,0 +1,240 @@
+"""An account's repository at its own PDS, as those who write to it through us see it."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from appview.accounts.oauth.scopes import Action
+from appview.unset import UNSET, Unset
+from appview.writes.access import Access
+from appview.writes.asked import Asked, Write, request_digest
+from appview.writes.carrier import Carrier, Key, Written
+from appview.writes.errors import InvalidWrite, PdsAway, PdsRefused, RecordNotFound
+from appview.writes.look import CannotLook, Found, read
+from appview.writes.records import Rules, swap_of
+from appview.writes.tids import Tids
+from appview.writes.uploads import Uploads
+from lexicons.cid import CID
+
+MAX_WRITES: Final = 200
+"""In one commit (WR-04)."""
+MAX_KEY: Final = 255
+"""Characters of an idempotency key."""
+
+Record: TypeAlias = dict[str, Any]
+"""A record as JSON, links as `{"$link"}` and byte strings as `{"$bytes"}`."""
+
+
+class Create(NamedTuple):
+    """A new record; without `rkey`, under a key that is made for it."""
+
+    collection: str
+    record: Record
+    rkey: str | None = None
+
+
+class Update(NamedTuple):
+    """A record in place of the one that is there."""
+
+    collection: str
+    rkey: str
+    record: Record
+
+
+class Delete(NamedTuple):
+    """A record that is to go."""
+
+    collection: str
+    rkey: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all repositories are written with; one a process."""
+
+    carrier: Carrier
+    rules: Rules
+    tids: Tids
+    uploads: Uploads
+
+
+class Repo:
+    """The repository of `did`, written by a grant of its owner's.
+
+    Every method raises WriteError (appview/writes/errors.py). A `key` is an idempotency key: within a day the same call
+    by the same key is done once, and answered alike.
+    """
+
+    def __init__(self, desk: Desk, did: str, grant: int) -> None:
+        self.did = did
+        self._desk = desk
+        self._grant = grant
+
+    async def create(
+        self, collection: str, record: Record, *, rkey: str | None = None, key: str | None = None
+    ) -> Written:
+        """Write a new record; the same record under the same `rkey` may be created again.
+
+        Without an `rkey` one is made: the collection's only one, or a TID (WR-08, WR-10). Raises RecordAlreadyExists
+        where another record is there under it.
+        """
+        write = self._create(Create(collection, record, rkey))
+        return await self._one(Asked(self.did, "create", (write,), None), [rkey or ""], [record], key)
+
+    async def put(
+        self,
+        collection: str,
+        rkey: str,
+        record: Record,
+        *,
+        swap: str | Unset | None = UNSET,
+        key: str | None = None,
+    ) -> Written:
+        """Write a record in place of the version `swap`, of none with None, of any with UNSET. Raises InvalidSwap."""
+        write = self._write("update", collection, rkey, record)
+        asked = Asked(self.did, "put", (write,), swap_of(swap))
+        return await self._one(asked, [write.uri, _text(swap)], [record], key)
+
+    async def delete(
+        self, collection: str, rkey: str, *, swap: str | Unset | None = UNSET, key: str | None = None
+    ) -> Written:
+        """Delete a record; of one that is not there nothing has to go, and `rev` is None (WR-06).
+
+        With `swap`, that version of it alone. Raises InvalidSwap.
+        """
+        if swap is None:
+            raise InvalidWrite("What is not there cannot be deleted: swapRecord is a CID, or not given.")
+        write = self._gone(collection, rkey)
+        asked = Asked(self.did, "delete", (write,), swap_of(swap))
+        return await self._one(asked, [write.uri, _text(swap)], [], key)
+
+    async def edit(
+        self,
+        collection: str,
+        rkey: str,
+        change: Callable[[Record], Record | None],
+        *,
+        missing: Record | None = None,
+        key: str | None = None,
+        request: object = None,
+    ) -> Written:
+        """Read the record, let `change` make of it what it is to be, and write that, unless it was changed meanwhile:
+        then do so again, of what is there now (WR-09).
+
+        `change` is given the record as its PDS has it, with all that we know nothing of, and must keep that; None is
+        for no change. It is called anew for every try. Where there is no record it is given `missing`; RecordNotFound
+        without that. `request` is what the caller asked for, as JSON: with a `key`, how the same call is known again.
+        """
+        self._desk.rules.require_key(collection, rkey)
+        uri = self._uri(collection, rkey)
+
+        async def make() -> Asked | Written:
+            found = await self._read(uri)
+            if found is None and missing is None:
+                raise RecordNotFound(f"There is no record {uri}.")
+            there, before = (None, None) if found is None else (found.cid, found.record)
+            changed = change(deepcopy(missing or {} if before is None else before))
+            version = None if changed is None else self._desk.rules.version(collection, rkey, changed, instead=before)
+            if version is None or str(version.cid) == there:
+                return Written(uri, there, None)
+            swap = None if there is None else CID.parse(there)
+            return Asked(self.did, "put", (Write("update", uri, collection, rkey, version),), swap)
+
+        named = _key(key, "edit", [uri], [{"request": request}])
+        if named is not None and (known := await self._desk.carrier.known(self.did, named)) is not None:
+            return known[0]
+        asked = await make()
+        if isinstance(asked, Written):
+            return asked
+        return (await self._desk.carrier.carry(self._access(), asked, named, make))[0]
+
+    async def apply(
+        self,
+        writes: Sequence[Create | Update | Delete],
+        *,
+        swap_commit: str | None = None,
+        key: str | None = None,
+    ) -> list[Written]:
+        """Do all of `writes` in one commit, or none; with `swap_commit`, only on top of that commit (WR-05)."""
+        if not 0 < len(writes) <= MAX_WRITES:
+            raise InvalidWrite(f"One commit has from 1 to {MAX_WRITES} writes.")
+        if swap_commit is not None:
+            swap_of(swap_commit)
+        planned = tuple(map(self._planned, writes))
+        if len({write.uri for write in planned}) < len(planned):
+            raise InvalidWrite("Two writes of one commit are about the same record.")
+        where = [part for write in writes for part in (type(write).__name__, write.collection, write.rkey or "")]
+        records = [None if isinstance(write, Delete) else write.record for write in writes]
+        named = _key(key, "apply", [*where, swap_commit or ""], records)
+        asked = Asked(self.did, "apply", planned, swap_commit=swap_commit)
+        return await self._desk.carrier.carry(self._access(), asked, named)
+
+    async def upload(self, chunks: AsyncIterator[bytes], mime: str, size: int | None) -> dict[str, Any]:
+        """Upload a blob; returns it as a record is to have it (WR-14). `size` is what was announced, in bytes.
+
+        What is read of `chunks` is kept aside until the PDS has all of it. Raises what `chunks` raises.
+        """
+        return await self._desk.uploads.upload(self._access(), chunks, mime, size)
+
+    async def get(self, collection: str, rkey: str) -> Found | None:
+        """The record as the PDS has it, and its CID; None when there is none."""
+        self._desk.rules.require_key(collection, rkey)
+        return await self._read(self._uri(collection, rkey))
+
+    async def _one(
+        self, asked: Asked, where: Sequence[str], records: Sequence[Mapping[str, Any]], key: str | None
+    ) -> Written:
+        collection = asked.writes[0].collection
+        named = _key(key, asked.method, [collection, *where], records)
+        return (await self._desk.carrier.carry(self._access(), asked, named))[0]
+
+    async def _read(self, uri: str) -> Found | None:
+        granted = await self._access().granted()
+        try:
+            return await read(self._desk.carrier.http, granted.pds, uri)
+        except CannotLook as error:
+            if error.temporary:
+                raise PdsAway(str(error)) from None
+            raise PdsRefused(str(error)) from None
+
+    def _access(self) -> Access:
+        return self._desk.carrier.access(self._grant)
+
+    def _uri(self, collection: str, rkey: str) -> str:
+        return f"at://{self.did}/{collection}/{rkey}"
+
+    def _planned(self, write: Create | Update | Delete) -> Write:
+        match write:
+            case Create():
+                return self._create(write)
+            case Update(collection, rkey, record):
+                return self._write("update", collection, rkey, record)
+            case Delete(collection, rkey):
+                return self._gone(collection, rkey)
+
+    def _create(self, write: Create) -> Write:
+        rkey = write.rkey or self._desk.rules.only_key(write.collection)
+        if rkey is not None:
+            return self._write("create", write.collection, rkey, write.record)
+        return self._write("create", write.collection, self._desk.tids.mint(), write.record, minted=True)
+
+    def _write(self, action: Action, collection: str, rkey: str, record: Record, *, minted: bool = False) -> Write:
+        version = self._desk.rules.version(collection, rkey, record)
+        return Write(action, self._uri(collection, rkey), collection, rkey, version, minted)
+
+    def _gone(self, collection: str, rkey: str) -> Write:
+        self._desk.rules.require_key(collection, rkey)
+        return Write("delete", self._uri(collection, rkey), collection, rkey, None)
+
+
+def _key(key: str | None, method: str, where: Sequence[str], records: Sequence[Mapping[str, Any] | None]) -> Key | None:
+    if key is None:
+        return None
+    if not (0 < len(key) <= MAX_KEY and key.isprintable()):
+        raise InvalidWrite(f"An idempotency key has from 1 to {MAX_KEY} characters that print.")
+    return Key(key, request_digest(method, where, records))
+
+
+def _text(swap: str | Unset | None) -> str:
+    return repr(swap)
