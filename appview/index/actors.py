@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
+from appview.accounts.forget import forget
 from appview.db import Connection
 from appview.index.counts import Changes
 from appview.index.records import record_types
@@ -119,11 +120,14 @@ async def purge(connection: Connection, did: str, *, limit: int = 5_000) -> bool
     between. Each leaves records whole or gone, counts exact, and a chain that would be fetched anew should the account
     come back; its jobs go last, so that the one that purges survives a crash.
 
-    What is left at the end is that there was such an account, and its status; and what others did, such as following
-    it. Its repository is no longer tracked: should it come back, it is one that was never seen.
+    What was private to it goes too. What is left at the end is that there was such an account, and its status; and what
+    others did, such as following it. Its repository is no longer tracked: should it come back, it is one that was never
+    seen.
     """
     if await connection.fetchval("select visible from actors where did = $1 for update", did):
         await _change(connection, did, AT_ONCE, "active = false")
+    # What was there before a write through us must not be put back.
+    await connection.execute("delete from pending where did = $1", did)
     room = limit - await _purge_records(connection, did, limit)
     for table in ("held_frames", "dead_letters"):
         if room > 0:
@@ -144,9 +148,12 @@ async def purge(connection: Connection, did: str, *, limit: int = 5_000) -> bool
     # All of them are read, which are not many: the best of an hour.
     await connection.execute("delete from ranked where uri > 'at://' || $1 || '/' and uri < 'at://' || $1 || '0'", did)
     await connection.execute("delete from repos where did = $1", did)
+    await forget(connection, did)
     # What there was of it to be counted is gone, and its counts with it.
     await connection.execute("delete from shifts where did = $1", did)
     await connection.execute("delete from jobs where subject = $1", did)
+    # Whoever purges since the account asked for it says so afterwards.
+    await connection.execute("delete from erasures where did = $1 and state <> 'purging'", did)
     await connection.execute("update actors set handle = null, pds = null, identity_at = null where did = $1", did)
     await search.find_again(connection, [did])
     return True

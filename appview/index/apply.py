@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import orjson
 
@@ -12,6 +12,9 @@ from appview.index.counts import Changes
 from appview.index.records import Incoming, RecordType
 from appview.index.repos import ProvenBy
 from appview.index.tolerance import Judgement
+
+Evidence: TypeAlias = ProvenBy | Literal["write"]
+"""What a version of a record is known by; `write` is only the word of a PDS that took it from us."""
 
 
 class Change(NamedTuple):
@@ -25,7 +28,7 @@ class Change(NamedTuple):
     cid: bytes | None
     block: bytes | None
     judgement: Judgement | None
-    proven_by: ProvenBy
+    proven_by: Evidence
 
 
 class _Latest(NamedTuple):

@@ -68,18 +68,30 @@ async def check_orphans(connection: Connection, makers: Makers) -> list[Finding]
 
 async def check_revs(connection: Connection, did: str = "") -> list[Finding]:
     """Every record (of `did`, where one is named) that is said to be later than its repository, which is whole: the
-    versions that follow would be taken for older ones.
+    versions that follow would be taken for older ones. What was written through us, and is on its way, is none.
     """
     rows = await connection.fetch(
         """
         select uri, records.rev, repos.rev as last from records join repos using (did)
         where repos.status = 'synchronized' and records.rev > repos.rev
+            and not exists (select from pending where pending.uri = records.uri)
             and ($1 = '' or (uri > 'at://' || $1 || '/' and uri < 'at://' || $1 || '0'))
         order by uri
         """,
         did,
     )
     return [Finding(row["uri"], f"it is of rev {row['rev']}, and its repository at {row['last']}") for row in rows]
+
+
+async def check_proofs(connection: Connection) -> list[Finding]:
+    """Every record that is known by the word of its PDS alone, and that nobody waits for to be proven."""
+    rows = await connection.fetch(
+        """
+        select uri from records
+        where proven_by = 'write' and not exists (select from pending where pending.uri = records.uri) order by uri
+        """
+    )
+    return [Finding(row["uri"], "it was written through us, and never proven", fetch=True) for row in rows]
 
 
 async def repair(connection: Connection, makers: Makers, found: Sequence[Finding]) -> None:
@@ -95,6 +107,7 @@ async def repair(connection: Connection, makers: Makers, found: Sequence[Finding
                 update records set rev = repos.rev from repos
                 where uri = any($1::text[]) and repos.did = records.did and repos.status = 'synchronized'
                     and records.rev > repos.rev
+                    and not exists (select from pending where pending.uri = records.uri)
                 """,
                 uris[start : start + 500],
             )

@@ -96,6 +96,10 @@ class RecordType(ABC):
         """The row there should be of `record`, given the one that is."""
         return self.row(record)
 
+    async def inherited(self, _connection: Connection, _uris: Sequence[str]) -> dict[str, Value]:
+        """What the rows of `uris` show that their records do not say, as the earlier version that said it, by URI."""
+        return {}
+
     async def _take_out(self, connection: Connection, uris: Sequence[str]) -> list[Row]:
         rows = await connection.fetch(
             f"delete from {self.table} where uri = any($1::text[]) returning {self._key}",  # noqa: S608 - our own names

@@ -131,6 +131,14 @@ class Lists(RecordType):
         rows = await super().stored(connection, uris)
         return {uri: (*row[:4], tuple(row[4]), *row[5:], tuple(items.get(uri, ()))) for uri, row in rows.items()}
 
+    async def inherited(self, connection: Connection, uris: Sequence[str]) -> dict[str, Value]:
+        """The names of those lists that an older version alone had."""
+        rows = await connection.fetch(
+            "select uri, name, list_type from lists where uri = any($1::text[]) and inherited <> '{}'", uris
+        )
+        named = {row["uri"]: {"name": row["name"], "listType": row["list_type"]} for row in rows}
+        return {uri: {key: name for key, name in names.items() if name is not None} for uri, names in named.items()}
+
     def _after(self, record: Incoming, last: Names) -> Row:
         """The row that shows `record`, where the version before it had the names `last`."""
         for earlier in record.earlier:

@@ -29,6 +29,8 @@ NAMED = {
     "repos.reason held_frames.frame held_frames.reason",
     "dead_letters.frame dead_letters.reason dead_letters.detail did_documents.document",
     "search_documents.key search_documents.did ranked.uri",
+    "preferences.did coming_likes.did coming_likes.subject erasures.did",
+    "grants.did browser_accounts.did developer_tokens.did",
 }
 """Where an account is named."""
 
@@ -36,7 +38,8 @@ SAID = {
     "actors.handle actors.pds records.deviations jobs.error",
     "tracks.title tracks.artist tracks.album tracks.image_url lists.name lists.list_type lists.inherited",
     "profiles.bio profiles.avatar bsky_profiles.display_name bsky_profiles.description bsky_profiles.avatar_cid",
-    "generators.display_name",
+    "generators.display_name preferences.value erasures.reason",
+    "grants.reason grants.issuer grants.scope developer_tokens.name",
 }
 """What it says there, or is said of it."""
 
@@ -58,6 +61,10 @@ NEVER = {
     "shards.shard shards.status shards.metrics upstreams.shard upstreams.url",
     "discoveries.source discoveries.collection",
     "discoveries.cursor",  # an opaque word of a host's, which may be where its list went on; the next pass replaces it
+    "coming_likes.rkey coming_likes.subject_cid erasures.state erasures.rev",
+    # Sealed, or digests of random bits.
+    "oauth_requests.state oauth_requests.browser oauth_requests.sealed browsers.cookie developer_tokens.digest",
+    "grants.kind grants.state grants.key_id grants.sealed",
     "places.task places.place",  # how far a command has come; it goes when that is done
     "schema_migrations.name schema_migrations.checksum",
     # Folded into words, in which no address is whole; that they go is tested where they come.
@@ -140,6 +147,10 @@ async def spread(connection: Connection) -> None:
         "insert into did_documents (did, document, fetched_at) values ($1, $2, $3)", WHO, {"id": WHO}, NOW
     )
     await connection.execute("insert into rankings (name, at, checked_at, seconds) values ('top-all', $1, $1, 0)", NOW)
+    await connection.execute("insert into preferences (did, value) values ($1, '[]')", WHO)
+    await connection.execute("insert into coming_likes values ($1, $2, $3, '', $4, $4)", WHO, TRACK, rkey(200), NOW)
+    await connection.execute("insert into erasures (did, state, records) values ($1, 'echo', true)", WHO)
+    await sign_in(connection)
     await connection.execute("insert into ranked select id, 1, $1, 1 from rankings", TRACK)
     # It was hidden, and is shown again, and all of it but what is not there is counted.
     await connection.execute("insert into shifts values ($1, true, 'row at://' || $1 || '0')", WHO)
@@ -152,6 +163,29 @@ async def spread(connection: Connection) -> None:
             ]
             own = "subject" if table == "jobs" else "did"
             await connection.execute(f"update {table} set {column} = {value} where {own} = $1", WHO)
+
+
+async def sign_in(connection: Connection) -> None:
+    """Give the account a browser and a developer token."""
+    held, spoken_for = [
+        grant
+        for (grant,) in await connection.fetch(
+            """
+            insert into grants (did, kind, state, issuer, scope, reason, over_at)
+            select $1, kind, 'ended', '', '', '', $2 from unnest(array['session', 'token']) as kind returning id
+            """,
+            WHO,
+            NOW,
+        )
+    ]
+    browser = await connection.fetchval("insert into browsers (cookie) values ('') returning id")
+    await connection.execute("insert into browser_accounts values ($1, $2, $3, $4)", browser, WHO, held, NOW)
+    await connection.execute(
+        "insert into developer_tokens (digest, did, grant_id, name, expires_at) values ('', $1, $2, '', $3)",
+        WHO,
+        spoken_for,
+        NOW,
+    )
 
 
 async def purge(connection: Connection) -> None:
