@@ -16,7 +16,7 @@ PUBLIC: Final = "public, max-age=0, s-maxage=1"
 
 _COMPRESSED_FROM: Final = 1_000
 """In bytes: what is shorter fits into a packet anyway."""
-_VARY: Final = b"Authorization, Accept-Encoding"
+_VARY: Final = b"Authorization, Cookie, Accept-Encoding"
 
 _refuses_gzip = re.compile(rb"gzip\s*;\s*q=0(?:\.0*)?\s*(?:,|$)").search
 _tags_in = re.compile(rb'"[^"]*"').findall

@@ -17,11 +17,13 @@ from appview.db import create_pool
 from appview.reads.views import Views
 from appview.signer import Signer
 from lexicons.catalog import Catalog, shipped
+from xrpc.accounts import accounts
 from xrpc.auth import authentication
 from xrpc.dispatch import Dispatcher
 from xrpc.errors import XrpcError, answer_http_error, answer_xrpc_error
 from xrpc.generators import generators_of
 from xrpc.hot import HOT_SECONDS, Hot
+from xrpc.http.account import ROUTES
 from xrpc.http.docs import Docs
 from xrpc.http.edge import Edge
 from xrpc.http.health import health
@@ -30,6 +32,7 @@ from xrpc.http.openapi import openapi
 from xrpc.http.page import Page
 from xrpc.http.ready import ready
 from xrpc.http.well_known import did_document, robots
+from xrpc.limits import limits_of
 from xrpc.methods import METHODS
 from xrpc.network import network
 from xrpc.signatures import Handler, by_nsid, check_methods
@@ -73,6 +76,7 @@ def create_app(
             Route("/metrics", Metrics(registry).answer, middleware=zipped),
             Route("/.well-known/did.json", did_document),
             Route("/robots.txt", robots),
+            *ROUTES,
         ],
         middleware=[Middleware(Edge, strict=validate_output)],
         exception_handlers={XrpcError: answer_xrpc_error, HTTPException: answer_http_error},
@@ -98,10 +102,13 @@ def _lifespan(config: Config, registry: CollectorRegistry) -> Callable[[Starlett
         app.state.pool = pool
         try:
             async with (
-                network(config) as app.state.network,
-                authentication(config, pool, app.state.network.identities, registry) as app.state.auth,
+                network(config) as net,
+                limits_of(config, registry) as app.state.limits,
+                accounts(config, app.state.catalog, net.identities, registry) as app.state.accounts,
+                authentication(config, pool, app.state.accounts, net.identities, registry) as app.state.auth,
             ):
-                app.state.generators = generators_of(app.state.network, registry)
+                app.state.network = net
+                app.state.generators = generators_of(net, registry)
                 yield
         finally:
             # Whoever asked was answered by now; a database that is silent must not hold up the end.

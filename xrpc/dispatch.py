@@ -1,87 +1,55 @@
 """From `/xrpc/{nsid}` to a handler and back to JSON, as the lexicons have it."""
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
-import orjson
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from lexicons.catalog import Catalog
-from lexicons.data import DataError, from_json
-from lexicons.drisl import MAX_NESTING
 from lexicons.formats import is_nsid
-from lexicons.validate import InvalidValue, Validator
+from lexicons.validate import Validator
 from xrpc.answers import Answer
 from xrpc.auth import Authentication, about
-from xrpc.availability import within
-from xrpc.context import Context, context_of
-from xrpc.errors import GENERAL, NAMES, InvalidRequest, Unavailable, XrpcError
+from xrpc.bodies import Body, read_json, refuse_body, require_any_type
+from xrpc.callers import Caller
+from xrpc.context import context_of
+from xrpc.errors import NAMES, InvalidRequest, Unavailable, XrpcError
 from xrpc.hot import Hot
-from xrpc.params import Parameters
-from xrpc.service_auth import Caller
-from xrpc.signatures import Handler, argument_name
+from xrpc.limits import Limits, Who, kind_of
+from xrpc.method import Method
+from xrpc.signatures import Handler
+from xrpc.writing import writing
 
 ANSWER_SECONDS: Final = 5.0
 """A PDS that passes a request on to us waits 10 s for the answer to begin (XR-42)."""
 
+WRITE_SECONDS: Final = 30.0
+UPLOAD_SECONDS: Final = 600.0
+"""What a procedure may take, which waits for the caller's PDS; from the first byte of an upload."""
+
 MOST_AT_ONCE: Final = 256
-"""Requests that may be in work; who comes on top of these hears at once that it is too much."""
+"""Queries that may be in work; who comes on top of these hears at once that it is too much."""
 
-MAX_BODY: Final = 100 * 1024
-"""In bytes (XR-16)."""
-
-BODY_SECONDS: Final = 5.0
-"""How long a body that is announced may keep its first byte back."""
+MOST_WRITES: Final = 128
+"""The same of procedures, apart: PDSes that are slow keep nobody from reading."""
 
 _LONGEST_HOT: Final = 2_048
 """In bytes, of a query string whose answer is kept."""
-_PERSONAL: Final = frozenset({b"authorization", b"atproto-min-rev", b"transfer-encoding", b"content-length"})
+_PERSONAL: Final = frozenset({b"authorization", b"cookie", b"atproto-min-rev", b"transfer-encoding", b"content-length"})
 """Headers that an answer may depend on."""
-_ALLOW: Final = {"Allow": "GET, HEAD, OPTIONS"}
+_VERBS: Final[Mapping[bool, str]] = {True: "GET, HEAD, OPTIONS", False: "POST, OPTIONS"}
+"""By whether it is a query."""
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-
-class InvalidOutput(Exception):
-    """A handler answered, or failed, otherwise than its lexicon allows. Looked for in tests only."""
-
-
-class Method:
-    """One query: how it is asked, and what is made of the answer."""
-
-    def __init__(self, nsid: str, handler: Handler, catalog: Catalog, validator: Validator, seconds: Histogram) -> None:
-        definition = catalog.definition(nsid)
-        self.nsid = nsid
-        self.errors = GENERAL | {error["name"] for error in definition.get("errors", [])}
-        self.parameters = Parameters(nsid, definition, validator)
-        self.seconds = seconds.labels(nsid)
-        self._handler = handler
-        self._validator = validator
-
-    async def ask(self, ctx: Context, values: Mapping[str, Any], seconds: float) -> bytes:
-        """The answer as JSON, within `seconds`; `values` are by the lexicon's names."""
-        arguments = {argument_name(name): value for name, value in values.items()}
-        return orjson.dumps(await within(seconds, self._handler(ctx, **arguments)))
-
-    def check_answer(self, body: bytes) -> None:
-        """Raises InvalidOutput unless `body` is what the lexicon promises."""
-        try:
-            # A record may be as deep as any; here it lies deeper by what is around it.
-            answer = from_json(orjson.loads(body), max_nesting=2 * MAX_NESTING)
-            self._validator.validate(self.nsid, answer, "output")
-        except (DataError, InvalidValue) as error:
-            raise InvalidOutput(f"{self.nsid} answers what its lexicon does not allow: {error}") from error
-
-    def check_error(self, error: XrpcError) -> None:
-        """Raises InvalidOutput unless the lexicon declares an error of that name."""
-        if error.name not in self.errors:
-            raise InvalidOutput(f"{self.nsid} fails with {error.name}, which its lexicon does not declare") from error
+_is_key = re.compile(r"[!-~]{1,255}").fullmatch
 
 
 class Dispatcher:
@@ -96,10 +64,10 @@ class Dispatcher:
         validate_output: bool,
         hot: Hot,
     ) -> None:
-        validator = Validator(catalog)
+        self._validator = Validator(catalog)
         self._validate_output = validate_output
         self._hot = hot
-        self._at_once = 0
+        self._queries, self._procedures = _Places(MOST_AT_ONCE), _Places(MOST_WRITES)
         seconds = Histogram(
             "plyr_xrpc_seconds",
             "From a request's parameters to its answer.",
@@ -107,7 +75,9 @@ class Dispatcher:
             buckets=_BUCKETS,
             registry=registry,
         )
-        self._methods = {nsid: Method(nsid, handler, catalog, validator, seconds) for nsid, handler in handlers.items()}
+        self._methods = {
+            nsid: Method(nsid, handler, catalog, self._validator, seconds) for nsid, handler in handlers.items()
+        }
         self._failures = Counter(
             "plyr_xrpc_errors", "Requests answered with an error.", ["method", "error"], registry=registry
         )
@@ -127,15 +97,30 @@ class Dispatcher:
 
     async def _respond(self, request: Request, nsid: str) -> Answer | Response:
         method = self._find(nsid)
+        verbs = {"Allow": _VERBS[method.is_query]}
         if request.method == "OPTIONS":
-            return Response(status_code=204, headers=_ALLOW)
-        if request.method not in {"GET", "HEAD"}:
-            raise XrpcError(405, NAMES[405], "Incorrect HTTP method: this is a query.", headers=_ALLOW)
-        with method.seconds.time():
+            return Response(status_code=204, headers=verbs)
+        if request.method not in ({"GET", "HEAD"} if method.is_query else {"POST"}):
+            kind = "query" if method.is_query else "procedure"
+            raise XrpcError(405, NAMES[405], f"Incorrect HTTP method: this is a {kind}.", headers=verbs)
+        with method.seconds.time(), self._declared(method):
+            if not method.is_query:
+                return await self._do(method, request)
             if self._may_be_hot(request):
+                _limits(request).read(_who(request, None))
                 key = nsid, request.scope["query_string"]
                 return await self._hot.answer(key, partial(self._ask, method, request))
             return await self._ask(method, request)
+
+    @contextmanager
+    def _declared(self, method: Method) -> Iterator[None]:
+        """With `validate_output`, have errors raised that the lexicon does not declare."""
+        try:
+            yield
+        except XrpcError as error:
+            if self._validate_output:
+                method.check_error(error)
+            raise
 
     @staticmethod
     def _may_be_hot(request: Request) -> bool:
@@ -145,41 +130,59 @@ class Dispatcher:
         return _PERSONAL.isdisjoint(name for name, _ in request.scope["headers"])
 
     async def _ask(self, method: Method, request: Request) -> Answer:
-        try:
-            body, caller = await self._asked(method, request)
-        except XrpcError as error:
-            if self._validate_output:
-                method.check_error(error)
-            raise
+        """The answer to a query. First what the lexicon says, then who calls, then the body (XR-07)."""
+        values = method.parameters.parse(request.scope["query_string"])
+        began = time.monotonic()
+        with self._queries.one():
+            caller = await self._caller(method, request)
+        # Whoever keeps a body back waits outside.
+        waited = time.monotonic()
+        await refuse_body(request)
+        began += time.monotonic() - waited
+        if not self._may_be_hot(request):
+            _limits(request).read(_who(request, caller))
+        with self._queries.one():
+            ctx = context_of(request, caller)
+            body = await method.ask(ctx, values, ANSWER_SECONDS - (time.monotonic() - began))
         if self._validate_output:
             method.check_answer(body)
         return Answer(body, about(caller))
 
-    async def _asked(self, method: Method, request: Request) -> tuple[bytes, Caller | None]:
-        """The answer, and to whom. First what the lexicon says, then who calls, then the body (XR-07)."""
-        authentication: Authentication = request.app.state.auth
-        values = method.parameters.parse(request.scope["query_string"])
-        began = time.monotonic()
-        with self._place():
-            caller = await authentication.caller(request.headers, method.nsid)
-        # Whoever keeps a body back waits outside.
-        waited = time.monotonic()
-        await _refuse_body(request)
-        began += time.monotonic() - waited
-        with self._place():
-            ctx = context_of(request, caller and caller.did, caller and caller.onward)
-            return await method.ask(ctx, values, ANSWER_SECONDS - (time.monotonic() - began)), caller
+    async def _do(self, method: Method, request: Request) -> Response:
+        """The answer to a procedure. First who calls, then the input, which is read of nobody else."""
+        with self._queries.one():
+            caller = await self._caller(method, request)
+        ctx = context_of(request, caller, idempotency_key=_idempotency_key(request))
+        ctx.required_viewer()
+        verdict = await _limits(request).check(kind_of(method.nsid), _who(request, caller))
+        verdict.require()
+        values = await self._input(method, request)
+        with self._procedures.one():
+            try:
+                async with asyncio.timeout(UPLOAD_SECONDS if method.takes_bytes else WRITE_SECONDS):
+                    with writing(method.errors):
+                        body = await method.do(ctx, values)
+            except TimeoutError:
+                raise XrpcError(504, NAMES[504], "That took too long: look whether it was done.") from None
+        if self._validate_output:
+            method.check_answer(body)
+        headers = {"Cache-Control": "no-store", **verdict.headers}
+        return Response(body, headers=headers, media_type="application/json" if body else None)
 
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        """One of the places of those that are in work. Raises Unavailable where all are taken."""
-        if self._at_once >= MOST_AT_ONCE:
-            raise Unavailable("More is asked of this server at once than it can answer.")
-        self._at_once += 1
-        try:
-            yield
-        finally:
-            self._at_once -= 1
+    async def _caller(self, method: Method, request: Request) -> Caller | None:
+        authentication: Authentication = request.app.state.auth
+        limits = _limits(request)
+        with limits.unproven(limits.address(request.scope)):
+            return await authentication.caller(request.headers, method.nsid, writes=not method.is_query)
+
+    async def _input(self, method: Method, request: Request) -> dict[str, Any]:
+        if not method.has_input:
+            await refuse_body(request)
+            return {}
+        if method.takes_bytes:
+            require_any_type(request)
+            return {"body": Body(request)}
+        return await read_json(request, method.nsid, self._validator)
 
     def _find(self, nsid: str) -> Method:
         method = self._methods.get(nsid)
@@ -190,16 +193,40 @@ class Dispatcher:
         raise XrpcError(501, NAMES[501], "There is no such method here.")
 
 
-async def _refuse_body(request: Request) -> None:
-    """Raises unless the request has no body, or an empty one in chunks (XR-15)."""
-    size = request.headers.get("content-length", "0")
-    if size.isdecimal() and (len(size) > 19 or int(size) > MAX_BODY):
-        raise XrpcError(413, NAMES[413], f"A body of more than {MAX_BODY} bytes is not taken.")
-    if size != "0" or "transfer-encoding" in request.headers:
+class _Places:
+    """Of those who are in work at once, at most `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """One of them. Raises Unavailable where all are taken."""
+        if self._taken >= self._most:
+            raise Unavailable("More is asked of this server at once than it can answer.")
+        self._taken += 1
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                async for chunk in request.stream():
-                    if chunk:
-                        raise InvalidRequest("A query has no body.")
-        except (ClientDisconnect, TimeoutError):
-            raise InvalidRequest("The request broke off.") from None
+            yield
+        finally:
+            self._taken -= 1
+
+
+def _limits(request: Request) -> Limits:
+    limits: Limits = request.app.state.limits
+    return limits
+
+
+def _who(request: Request, caller: Caller | None) -> Who:
+    address = _limits(request).address(request.scope)
+    return Who(address) if caller is None else Who(address, caller.did, caller.grant)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    """The `Idempotency-Key` of a request. Raises InvalidRequest where it is none."""
+    given = request.headers.getlist("idempotency-key")
+    if not given:
+        return None
+    if len(given) > 1 or _is_key(given[0]) is None:
+        raise InvalidRequest("Idempotency-Key is to be given once, as up to 255 visible characters of ASCII.")
+    return given[0]

@@ -24,6 +24,7 @@ from appview.net.errors import CouldNotCheck, IdentityError
 from appview.net.identity import IdentityResolver
 from appview.reads.callers import Standing, standing
 from xrpc.availability import within
+from xrpc.callers import Caller
 from xrpc.errors import Unauthenticated, Unavailable
 
 SERVICE: Final = "#plyr_appview"
@@ -53,15 +54,6 @@ _OF_GENERATOR: Final = frozenset({"feed.describeFeedGenerator", "feed.getFeedSke
 _TOO_MANY: Final = "Too many issuers of tokens are being looked up at present."
 
 T = TypeVar("T")
-
-
-class Caller(NamedTuple):
-    """The account on whose behalf a request is made, and how far its repository was indexed just before."""
-
-    did: str
-    rev: str | None
-    onward: str | None = None
-    """The token itself, where it is for another service, to be passed on to that (ONWARD)."""
 
 
 class _Known(NamedTuple):
@@ -124,15 +116,12 @@ class ServiceAuth:
         if self._redis is not None:
             await self._redis.aclose()
 
-    async def caller(self, headers: Headers, nsid: str) -> Caller | None:
-        """Who calls the method `nsid`; None without an `Authorization`.
+    async def caller(self, text: str, nsid: str) -> Caller:
+        """Who calls the method `nsid` by the token `text`.
 
-        What is said there and does not hold is an error also where nobody needs to say anything (XR-55). Raises
-        Unauthenticated, and Unavailable where it cannot be found out.
+        One that does not hold is an error also where nobody needs to say anything (XR-55). Raises Unauthenticated, and
+        Unavailable where it cannot be found out.
         """
-        text = _bearer(headers)
-        if text is None:
-            return None
         try:
             token, is_ours = self._read(text, nsid)
         except BadToken as error:
@@ -142,7 +131,7 @@ class ServiceAuth:
         if is_ours:
             # Whether another's was used before is that one's to say.
             await self._require_first_use(token)
-        _require_welcome(stands)
+        require_welcome(stands)
         return Caller(token.issuer, stands.rev, None if is_ours else text)
 
     def _read(self, text: str, nsid: str) -> tuple[ServiceToken, bool]:
@@ -215,7 +204,7 @@ class ServiceAuth:
             ) from None
 
 
-def _bearer(headers: Headers) -> str | None:
+def bearer(headers: Headers) -> str | None:
     """The token of a request; None without an `Authorization`. Raises Unauthenticated."""
     given = headers.getlist("authorization")
     if not given:
@@ -227,7 +216,7 @@ def _bearer(headers: Headers) -> str | None:
     return token.strip()
 
 
-def _require_welcome(stands: Standing) -> None:
+def require_welcome(stands: Standing) -> None:
     """Raises Unauthenticated where the account is not active, or was taken down here (6)."""
     if stands.taken_down or (not stands.active and stands.status in {"takendown", "suspended"}):
         raise Unauthenticated("AccountTakedown", "The account that calls was taken down or suspended.")

@@ -33,8 +33,6 @@ LOCK: Final = HERE / "package-lock.json"
 NODE_MODULES: Final = HOME / "node_modules"
 MADE: Final = HOME / "made"
 LEXICONS: Final = Path(lexicons.__file__).parent
-WRITING: Final = HERE / "com"
-"""The lexicons of a PDS's methods that write records, as far as we do not ship them."""
 PYTHON_PACKAGE: Final = "plyr_client"
 
 _NPM_FILES: Final = (".npmrc", "package.json", "package-lock.json")
@@ -92,8 +90,7 @@ def ran(command: Sequence[str | Path]) -> str:
 
 
 def _make_typescript(source: Path) -> None:
-    # Records get methods for reading and writing them, so it wants to know these as well.
-    documents: list[Path] = [*sorted(LEXICONS.rglob("*.json")), *sorted(WRITING.rglob("*.json"))]
+    documents = sorted(LEXICONS.rglob("*.json"))
     lex = NODE_MODULES / "@atproto" / "lex" / "bin" / "lex"
     lex_cli = NODE_MODULES / "@atproto" / "lex-cli" / "bin.js"
     _node(lex, "build", "--lexicons", LEXICONS, "--out", source / "lex", "--no-pretty")
@@ -129,7 +126,7 @@ def _environment() -> dict[str, str]:
 
 def _fingerprint() -> str:
     digest = hashlib.sha256()
-    for path in (*sorted(LEXICONS.rglob("*.json")), *sorted(WRITING.rglob("*.json")), *sorted(HERE.glob("*.*"))):
+    for path in (*sorted(LEXICONS.rglob("*.json")), *sorted(HERE.glob("*.*"))):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

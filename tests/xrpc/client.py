@@ -3,6 +3,7 @@
     async def test_it(client: Client, connection: Connection) -> None:
         answer = await client.get("/xrpc/fm.plyr.server.getStats")      # any path; an httpx.Response
         tracks = await client.ask("feed.getTracks", uris=[URI])         # a query of ours: its JSON, or the test fails
+        like = await client.do("feed.likeTrack", subject=URI)           # a procedure of ours, likewise
 
 An answer or an error that the lexicon does not allow is raised in the test, and so is what would be a 500.
 """
@@ -47,6 +48,22 @@ class Client(httpx.AsyncClient):
         answer = await self.get(path(method), params=parameters)
         assert answer.status_code >= 400, answer.text
         return answer.status_code, answer.json()["error"]
+
+    async def do(self, method: str, key: str | None = None, **values: Any) -> Any:
+        """What our procedure `method` answers to `values`, by the lexicon's names; `key` is its Idempotency-Key."""
+        answer = await self._post(method, key, values)
+        assert answer.status_code == 200, answer.text
+        return answer.json() if answer.content else None
+
+    async def refused_to_do(self, method: str, key: str | None = None, **values: Any) -> tuple[int, str]:
+        """The status and the error name with which the procedure is refused."""
+        answer = await self._post(method, key, values)
+        assert answer.status_code >= 400, answer.text
+        return answer.status_code, answer.json()["error"]
+
+    async def _post(self, method: str, key: str | None, values: Mapping[str, Any]) -> httpx.Response:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return await self.post(path(method), json=values, headers=headers)
 
 
 def config(database_url: str, **settings: str) -> Config:

@@ -12,7 +12,8 @@ import pytest
 from tests.xrpc.client import Client, config, running
 from tests.xrpc.samples import ECHO, METHODS, catalog
 from xrpc.app import create_app
-from xrpc.dispatch import MAX_BODY, InvalidOutput
+from xrpc.bodies import MAX_BODY
+from xrpc.method import InvalidOutput
 
 URI = "at://did:web:a.test/fm.plyr.track/1"
 

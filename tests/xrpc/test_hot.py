@@ -153,7 +153,7 @@ async def test_through_the_server(database_url: str, index: IndexWriter) -> None
         newer = await client.get(LATEST, headers={"If-None-Match": first.headers["etag"]})
         assert (newer.status_code, len(newer.json()["feed"])) == (200, 2)
         assert newer.headers["cache-control"] == "public, max-age=0, s-maxage=1"
-        assert newer.headers["vary"] == "Authorization, Accept-Encoding"
+        assert newer.headers["vary"] == "Authorization, Cookie, Accept-Encoding"
 
 
 LATEST = "/xrpc/fm.plyr.feed.getFeed?feed=latest"

@@ -158,8 +158,8 @@ def test_a_handler_that_does_not(handler: Handler, sentence: str) -> None:
         ({}, [query("test.one", PLAIN)], "fm.plyr.test.one is a query of ours, but has no handler."),
         (
             {"test.one": right},
-            [{"lexicon": 1, "id": "fm.plyr.test.one", "defs": {"main": {"type": "procedure"}}}],
-            "fm.plyr.test.one has a handler, but is a procedure and not a query.",
+            [{"lexicon": 1, "id": "fm.plyr.test.one", "defs": {"main": {"type": "token"}}}],
+            "fm.plyr.test.one has a handler, but is a token: neither query nor procedure.",
         ),
         (
             {"test.one": right},

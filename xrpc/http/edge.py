@@ -1,7 +1,8 @@
 """The outermost layer: what is the same for every request and every response.
 
-Any origin may read any answer (XR-30): no answer depends on a cookie. Each request has an id, in `X-Request-Id` and in
-the log. Query strings are not logged.
+Any origin may read any answer (XR-30): a browser that is told `*` lets nobody read what a cookie was sent for. The
+pages of accounts are not for other origins at all. Each request has an id, in `X-Request-Id`, in the log, and as
+`request_id` in its scope. Query strings are not logged.
 """
 
 import itertools
@@ -30,10 +31,13 @@ _EXPOSED: Final = (
     "x-request-id",
 )
 _ALWAYS: Final = (
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", ", ".join(_EXPOSED).encode()),
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
+)
+_PUBLIC: Final = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", ", ".join(_EXPOSED).encode()),
+    *_ALWAYS,
 )
 _POLICY: Final = b"content-security-policy"
 _NO_PAGE: Final = b"default-src 'none'; frame-ancestors 'none'"
@@ -48,6 +52,7 @@ _numbers: Final = itertools.count(1)
 SLOW_MS: Final = 1_000.0
 """What takes longer is in the log, and what failed; the rest is counted in the metrics, and logged for debugging."""
 
+_is_of_an_account = re.compile(r"/(?:oauth|account)(?:/.*)?", re.DOTALL).fullmatch
 _is_request_id = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 _is_header_list = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,4096}").fullmatch
 
@@ -70,9 +75,10 @@ class Edge:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, send)
+        scope["request_id"] = exchange.id
         headers = Headers(scope=scope)
         try:
-            if scope["method"] == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers:
+            if exchange.is_public and _is_preflight(scope["method"], headers):
                 await _preflight(headers)(scope, receive, exchange.send)
             else:
                 await self._app(scope, receive, exchange.send)
@@ -95,6 +101,7 @@ class _Exchange:
         self.id = given if _is_request_id(given) else f"{_OURS}{next(_numbers):x}"
         self.status: int | None = None
         self._path: str = scope["path"]
+        self.is_public = _is_of_an_account(self._path) is None
         # Whatever a path holds, it is one line of the log, and not a long one.
         self.what = f"{scope['method'][:20]} {ascii(self._path)[1:-1][:300]}"
         self._send = send
@@ -107,7 +114,7 @@ class _Exchange:
             # By hand, since every answer comes through here.
             given = dict(message["headers"])
             more = [(b"x-request-id", self.id.encode())]
-            more += [header for header in _ALWAYS if header[0] not in given]
+            more += [header for header in (_PUBLIC if self.is_public else _ALWAYS) if header[0] not in given]
             if not given.get(b"content-type", b"").startswith(b"text/html") and _POLICY not in given:
                 more.append((_POLICY, _NO_PAGE))
             message["headers"] = [*message["headers"], *more]
@@ -120,6 +127,10 @@ class _Exchange:
         is_ordinary = self.status is not None and self.status < 400 and milliseconds < SLOW_MS
         level = logging.DEBUG if is_ordinary else logging.INFO
         log.log(level, "%s %s %.1f ms %d B (request %s)", self.what, self.status, milliseconds, self._bytes, self.id)
+
+
+def _is_preflight(method: str, headers: Headers) -> bool:
+    return method == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
 
 
 def _preflight(headers: Headers) -> Response:

@@ -6,17 +6,20 @@ The ingesters leave theirs, in the exposition format, in their rows of `shards`;
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 from starlette.requests import Request
 from starlette.responses import Response
 
 from appview.db import Pool
+from appview.index import echoes
 from xrpc.availability import within
 from xrpc.context import context_of
 from xrpc.errors import Unavailable
@@ -78,7 +81,7 @@ def _up(up: int) -> Metric:
 
 
 async def _measured(pool: Pool) -> list[Metric]:
-    return [await _records(pool), await _repos(pool), *await _shards(pool)]
+    return [await _records(pool), await _repos(pool), *await _own_writes(pool), *await _shards(pool)]
 
 
 async def _records(pool: Pool) -> Metric:
@@ -95,6 +98,23 @@ async def _repos(pool: Pool) -> Metric:
     for state in ("synchronized", "desynchronized", "in_progress"):
         gauge.add_metric([state], found.get(state, 0))
     return gauge
+
+
+async def _own_writes(pool: Pool) -> list[Metric]:
+    count, oldest = await echoes.waiting(pool)
+    settled = HistogramMetricFamily(
+        "plyr_own_write_seconds",
+        "From a PDS's answer to a write through us until it came back, or was taken back.",
+        labels=["outcome"],
+    )
+    for past in await echoes.past(pool):
+        counts = zip(map(floatToGoString, echoes.BUCKETS), accumulate(past.buckets), strict=True)
+        settled.add_metric([past.outcome], list(counts), past.seconds)
+    return [
+        GaugeMetricFamily("plyr_own_writes_pending", "Writes through us that have not come back yet.", value=count),
+        GaugeMetricFamily("plyr_own_writes_oldest_seconds", "Since when the first of them has not.", value=oldest),
+        settled,
+    ]
 
 
 async def _shards(pool: Pool) -> list[Metric]:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from appview import status
 from appview.db import Pool
+from appview.index.echoes import Unheard, unheard
 from xrpc.availability import within
 from xrpc.context import context_of
 from xrpc.errors import JSONResponse, Unavailable
@@ -25,13 +26,18 @@ QUEUED_SECONDS: Final = 30.0
 
 async def ready(request: Request) -> Response:
     """200, or 503 with the reasons, and in both the warnings and what each ingester says."""
+    pool = context_of(request).pool
     try:
-        reasons, shards = await within(QUERY_SECONDS, freshness(context_of(request).pool))
+        reasons, shards = await within(QUERY_SECONDS, freshness(pool))
+        canary = await within(QUERY_SECONDS, unheard(pool))
     except Unavailable as error:
-        return _answer([error.message], [])
+        return _answer([error.message], [], [])
     except asyncpg.UndefinedTableError:
-        return _answer(["The database has no tables yet: `python -m appview migrate` makes them."], [])
-    return _answer(reasons, shards)
+        return _answer(["The database has no tables yet: `python -m appview migrate` makes them."], [], [])
+    said = [_of_canary(canary)] if canary.hosts else []
+    if canary.is_blind:
+        return _answer([*reasons, *said], [], shards)
+    return _answer(reasons, said, shards)
 
 
 async def freshness(pool: Pool) -> tuple[list[str], list[dict[str, Any]]]:
@@ -46,8 +52,16 @@ async def freshness(pool: Pool) -> tuple[list[str], list[dict[str, Any]]]:
     return [reason for shard in shards for reason in _reasons(shard)], shards
 
 
-def _answer(reasons: list[str], shards: list[dict[str, Any]]) -> Response:
-    warnings = [warning for shard in shards for warning in _warnings(shard)]
+def _of_canary(canary: Unheard) -> str:
+    hosts = "one PDS" if canary.hosts == 1 else f"{canary.hosts} PDSes"
+    others = "nothing of what was written through us has since" if canary.is_alone else "what others wrote has since"
+    return (
+        f"Writes through us at {hosts} have not come back by the firehose for {canary.seconds:.0f} s or more; {others}."
+    )
+
+
+def _answer(reasons: list[str], warnings: list[str], shards: list[dict[str, Any]]) -> Response:
+    warnings = [*warnings, *(warning for shard in shards for warning in _warnings(shard))]
     body = {"ready": not reasons, "reasons": reasons, "warnings": warnings, "shards": shards}
     return JSONResponse(body, 503 if reasons else 200, headers={"Cache-Control": "no-store"})
 

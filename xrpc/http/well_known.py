@@ -41,5 +41,5 @@ async def did_document(request: Request) -> Response:
 
 
 async def robots(_request: Request) -> Response:
-    """The page may be indexed; the API, which has no end of cursors, not."""
-    return PlainTextResponse("User-agent: *\nDisallow: /xrpc/\n")
+    """The page may be indexed; the API, which has no end of cursors, not, nor what is for one person alone."""
+    return PlainTextResponse("User-agent: *\nDisallow: /xrpc/\nDisallow: /account\nDisallow: /oauth/\n")

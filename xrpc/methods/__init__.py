@@ -7,10 +7,24 @@ document, a handler with its test, and a line here; the server does not start wh
 from collections.abc import Mapping
 from typing import Final
 
-from xrpc.methods import actor, feed, generators, graph, protocol, search, server
+from xrpc.methods import (
+    account,
+    actor,
+    comments,
+    feed,
+    generators,
+    graph,
+    likes,
+    lists,
+    protocol,
+    repo,
+    search,
+    server,
+    tracks,
+)
 from xrpc.signatures import Handler
 
-METHODS: Final[Mapping[str, Handler]] = {
+QUERIES: Final[Mapping[str, Handler]] = {
     "actor.getProfile": actor.get_profile,
     "actor.getProfiles": actor.get_profiles,
     "actor.searchActors": search.search_actors,
@@ -39,5 +53,31 @@ METHODS: Final[Mapping[str, Handler]] = {
     "graph.searchLists": search.search_lists,
     "search.searchAll": search.search_all,
     "server.explain": server.explain,
+    "server.getPreferences": account.get_preferences,
     "server.getStats": server.get_stats,
 }
+
+PROCEDURES: Final[Mapping[str, Handler]] = {
+    "actor.updateProfile": account.update_profile,
+    "com.atproto.repo.applyWrites": repo.apply_writes,
+    "com.atproto.repo.createRecord": repo.create_record,
+    "com.atproto.repo.deleteRecord": repo.delete_record,
+    "com.atproto.repo.putRecord": repo.put_record,
+    "com.atproto.repo.uploadBlob": repo.upload_blob,
+    "feed.deleteComment": comments.delete_comment,
+    "feed.deleteTrack": tracks.delete_track,
+    "feed.editComment": comments.edit_comment,
+    "feed.likeTrack": likes.like_track,
+    "feed.postComment": comments.post_comment,
+    "feed.unlikeTrack": likes.unlike_track,
+    "feed.updateTrack": tracks.update_track,
+    "graph.addItems": lists.add_items,
+    "graph.createList": lists.create_list,
+    "graph.deleteList": lists.delete_list,
+    "graph.moveItem": lists.move_item,
+    "graph.removeItems": lists.remove_items,
+    "graph.updateList": lists.update_list,
+    "server.putPreferences": account.put_preferences,
+}
+
+METHODS: Final[Mapping[str, Handler]] = {**QUERIES, **PROCEDURES}

@@ -19,11 +19,20 @@ ANY_METHOD: Final[Mapping[int, tuple[str, ...]]] = {
 }
 """The errors that need no declaration, by status."""
 
+ANY_PROCEDURE: Final[Mapping[int, tuple[str, ...]]] = {
+    **ANY_METHOD,
+    415: (NAMES[415],),
+    429: (NAMES[429],),
+    504: (NAMES[504],),
+}
+"""The same for those that change something."""
+
 # An account is also what a method may be asked about, and then its state is a 400 that the method declares.
 _STATUS_OF: Final[Mapping[str, int]] = {
     **dict.fromkeys(AUTHENTICATION - {"AccountDeactivated", "AccountTakedown"}, 401),
     **{name: status for status, name in NAMES.items() if status != 405},
     "FeedUnavailable": 502,
+    "ScopeMissing": 403,
     "InvalidFeedResponse": 502,
 }
 _MEANINGS: Final[Mapping[int, str]] = {
@@ -31,7 +40,11 @@ _MEANINGS: Final[Mapping[int, str]] = {
     400: "The request cannot be answered as it is; the message says why.",
     401: "The token in the request is not one to be trusted, or there is none where one is needed.",
     413: "A query has no body, and least of all a large one.",
+    403: "The account allowed us less than this takes; it can sign in anew and allow more.",
+    415: "The body is compressed.",
+    429: "Too much at once; `Retry-After` says how many seconds to wait, and `RateLimit-*` what is allowed.",
     502: "The service that has to be asked for it does not answer, or not as it should.",
+    504: "It is not known whether it was done: asked again with the same `Idempotency-Key`, it is done once.",
     414: "The URL is longer than the web server reads.",
     500: "A fault of this server.",
     503: "The index does not answer in time; worth trying again after `Retry-After` seconds.",
@@ -50,8 +63,13 @@ _SERVICE_AUTH: Final = (
     "A service-auth token of the AT Protocol, signed with the key of the account that asks. Clients do not make one:"
     " they ask their PDS, with the header `atproto-proxy`, and the PDS does."
 )
+_OF_DEVELOPERS: Final = (
+    "A developer token, made at `/account`: for programs of one's own, until it expires or is revoked."
+)
+_EITHER: Final[list[Json]] = [{"serviceAuth": []}, {"developerToken": []}]
 _ERROR: Final = "Error"
-_REQUIRES_AUTH: Final = "Requires auth"
+REQUIRES_AUTH: Final = "Requires auth"
+"""By which a description says that nobody is answered who does not say who they are."""
 
 
 def document(catalog: Catalog, nsids: Iterable[str], *, namespace: str, service: str, url: str, version: str) -> Json:
@@ -87,7 +105,7 @@ def document(catalog: Catalog, nsids: Iterable[str], *, namespace: str, service:
             "schemas": dict(sorted({**schemas.components, _ERROR: error}.items())),
             "responses": {
                 HTTPStatus(status).phrase.replace(" ", ""): _failure(status, dict.fromkeys(names, ""))
-                for status, names in ANY_METHOD.items()
+                for status, names in ANY_PROCEDURE.items()
             },
             "securitySchemes": {
                 "serviceAuth": {
@@ -95,7 +113,8 @@ def document(catalog: Catalog, nsids: Iterable[str], *, namespace: str, service:
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
                     "description": _SERVICE_AUTH,
-                }
+                },
+                "developerToken": {"type": "http", "scheme": "bearer", "description": _OF_DEVELOPERS},
             },
         },
     }
@@ -111,7 +130,8 @@ def error_names(definition: Schema) -> dict[int, dict[str, str]]:
 
     A declared error of which nothing else is known is a 400 (XR-03).
     """
-    found = {status: dict.fromkeys(names, "") for status, names in ANY_METHOD.items()}
+    general = ANY_METHOD if definition["type"] == "query" else ANY_PROCEDURE
+    found = {status: dict.fromkeys(names, "") for status, names in general.items()}
     for error in definition.get("errors", ()):
         status = _STATUS_OF.get(error["name"], 400)
         found.setdefault(status, {})[error["name"]] = error.get("description", "")
@@ -125,7 +145,7 @@ def _operation(schemas: Schemas, nsid: str, definition: Schema) -> Json:
         "tags": [group(nsid)],
         "summary": description.partition(". ")[0].removesuffix("."),
         "description": description,
-        "security": [{"serviceAuth": []}] if _REQUIRES_AUTH in description else [{}, {"serviceAuth": []}],
+        "security": _EITHER if REQUIRES_AUTH in description else [{}, *_EITHER],
         "parameters": list(parameters(schemas, definition)),
         "responses": _responses(schemas, definition),
     }
@@ -142,7 +162,7 @@ def _responses(schemas: Schemas, definition: Schema) -> Json:
     if definition["type"] == "query":
         responses["304"] = {"description": _MEANINGS[304]}
     for status, names in sorted(error_names(definition).items()):
-        if names == dict.fromkeys(ANY_METHOD.get(status, ()), ""):
+        if names == dict.fromkeys(ANY_PROCEDURE.get(status, ()), ""):
             phrase = HTTPStatus(status).phrase.replace(" ", "")
             responses[str(status)] = {"$ref": f"#/components/responses/{phrase}"}
         else:

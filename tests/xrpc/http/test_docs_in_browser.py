@@ -10,7 +10,7 @@ from playwright.async_api import BrowserContext, Page
 from appview.db import Connection
 from tests.xrpc.http.test_page_in_browser import CHROMIUM, CONTRAST, SCREENSHOTS, SONGS, browsing, fill_index
 from tests.xrpc.processes import Process, web
-from xrpc.methods import METHODS
+from xrpc.methods import QUERIES
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here; `make setup` installs one as root")
 
@@ -48,7 +48,7 @@ async def test_trying_it_out_answers(site: Process) -> None:
     async with browsing() as context:
         page, complaints = await see(context, site)
         forms = page.locator("form.try")
-        assert await forms.count() == len(METHODS)
+        assert await forms.count() == len(QUERIES)
         shown = await ask(page, "feed.getTracks")
         assert SONGS[0][0] in shown
         form = page.locator(TRY.format("feed.getTracks"))

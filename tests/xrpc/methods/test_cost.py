@@ -18,9 +18,10 @@ from lexicons.data import CID, encode
 from tests.index_writer import NAMESPACE
 from tests.xrpc.client import config
 from tests.xrpc.viewer import SERVICE_DID
+from xrpc.callers import Caller
 from xrpc.context import Context
 from xrpc.generators import generators_of
-from xrpc.methods import METHODS
+from xrpc.methods import QUERIES
 from xrpc.network import network
 
 ROWS: Final = 20_000
@@ -170,7 +171,7 @@ READ: Final = "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int from p
 
 
 async def test_statements_and_rows(crowded: Connection) -> None:
-    assert CASES.keys() == METHODS.keys()
+    assert CASES.keys() == QUERIES.keys()
     settings = config("postgresql://nowhere/")
     views = Views(NAMESPACE, settings.policy())
     async with network(settings) as outside:
@@ -185,9 +186,9 @@ async def test_statements_and_rows(crowded: Connection) -> None:
 
 
 async def check(connection: Connection, ctx: Context, method: str, case: Mapping[str, Any]) -> None:
-    handler = METHODS[method]
+    handler = QUERIES[method]
     if str(case.get("feed")).endswith(("following", "for-you")):
-        ctx = replace(ctx, viewer="did:plc:0")
+        ctx = replace(ctx, caller=Caller("did:plc:0", None))
     pages = "limit" in inspect.signature(handler).parameters and "limit" not in case
     limits = ({"limit": 1}, {"limit": 100}) if pages else ({},)
     # What is read once is in memory for both.

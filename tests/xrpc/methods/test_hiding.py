@@ -9,7 +9,7 @@ from tests.index_writer import IndexWriter
 from tests.xrpc.client import Client, path
 from tests.xrpc.methods.world import ALICE, BOB, SECRET, World, make_world
 from tests.xrpc.viewer import SERVICE_DID
-from xrpc.methods import METHODS
+from xrpc.methods import QUERIES
 
 HER_PROFILE = f"at://{ALICE}/app.bsky.actor.profile/self"
 
@@ -155,7 +155,7 @@ WAYS: Mapping[str, Callable[[IndexWriter, bool], Any]] = {
 
 
 def test_every_method_has_its_cases() -> None:
-    assert CASES.keys() == METHODS.keys()
+    assert CASES.keys() == QUERIES.keys()
 
 
 @pytest.mark.parametrize("way", WAYS)

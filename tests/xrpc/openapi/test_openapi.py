@@ -40,7 +40,7 @@ def test_every_method_is_there_with_all_its_lexicon_says() -> None:
     assert list(DOCUMENT["paths"]) == [f"/xrpc/{nsid}" for nsid in NSIDS]
     for nsid in NSIDS:
         definition = CATALOG.definition(nsid)
-        operation = DOCUMENT["paths"][f"/xrpc/{nsid}"]["get"]
+        operation = operation_of(nsid)
         assert operation["operationId"] == nsid
         assert operation["description"] == definition["description"]
         assert operation["tags"][0] in [tag["name"] for tag in DOCUMENT["tags"]]
@@ -52,15 +52,23 @@ def test_every_method_is_there_with_all_its_lexicon_says() -> None:
             for said in ("default", "minimum", "maximum", "enum", "const"):
                 assert given[name]["schema"].get(said) == field.get(said), (nsid, name, said)
             assert given[name]["schema"].get("maxItems") == (field.get("maxLength") if "items" in field else None)
-        fields = definition["output"]["schema"].get("properties", {})
-        assert sorted(answer_of(nsid).get("properties", {})) == sorted(fields)
+        if "output" in definition:
+            fields = definition["output"]["schema"].get("properties", {})
+            assert sorted(answer_of(nsid).get("properties", {})) == sorted(fields)
+        if "input" in definition:
+            assert list(operation["requestBody"]["content"]) == [definition["input"]["encoding"]]
         for error in definition.get("errors", ()):
             assert error["name"] in [name for names in error_names(definition).values() for name in names]
             assert f"`{error['name']}`" in str(operation["responses"]) or not error.get("description")
 
 
+def operation_of(nsid: str) -> Any:
+    verb = "get" if CATALOG.definition(nsid)["type"] == "query" else "post"
+    return DOCUMENT["paths"][f"/xrpc/{nsid}"][verb]
+
+
 def answer_of(nsid: str) -> Any:
-    return DOCUMENT["paths"][f"/xrpc/{nsid}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    return operation_of(nsid)["responses"]["200"]["content"]["application/json"]["schema"]
 
 
 def references(value: Any) -> Iterator[str]:
@@ -185,7 +193,7 @@ def test_a_procedure_is_posted_and_a_method_that_wants_auth_says_so() -> None:
     )
     validate(made, cls=OpenAPIV31SpecValidator)
     operation = made["paths"]["/xrpc/com.example.do"]["post"]
-    assert operation["security"] == [{"serviceAuth": []}]
+    assert operation["security"] == [{"serviceAuth": []}, {"developerToken": []}]
     assert "a" in operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
     assert "No" in str(operation["responses"]["400"])
     assert "304" not in operation["responses"]

@@ -17,6 +17,7 @@ from xrpc.openapi.schemas import component
 _REFERENCE: Final = template("reference")
 _GROUP: Final = template("group")
 _METHOD: Final = template("method")
+_PROCEDURE: Final = template("procedure")
 _FIELD: Final = template("field")
 _VIEW: Final = template("view")
 _SEVERAL: Final = Template('<div class="field" data-several="$name">')
@@ -28,6 +29,8 @@ _SUGGESTED: Final = Template('<datalist id="$id">$options</datalist>\n')
 _OPTION: Final = Template('<option value="$value"$selected>$text</option>')
 _ATTRIBUTE: Final = Template(' $name="$value"')
 _ERROR: Final = Template("<dt><code>$name</code> $status</dt><dd>$description</dd>\n")
+_NOTHING: Final = Html("<p>Nothing.</p>\n")
+_BYTES: Final = Html("<p>The bytes as they are; <code>Content-Type</code> says what they are.</p>\n")
 _GENERAL: Final = {
     400: "The request is not one that the lexicon describes.",
     401: "The token is not one to be trusted; see the names in the OpenAPI document.",
@@ -58,28 +61,37 @@ def reference(config: Config, catalog: Catalog, nsids: Iterable[str], samples: S
 
 
 def _method(nsid: str, definition: Schema, samples: Samples) -> Html:
-    declared = definition.get("parameters", {})
-    required = declared.get("required", ())
-    fields = (
-        _field(nsid, name, field, samples, required=name in required)
-        for name, field in declared.get("properties", {}).items()
-    )
     errors = [
         fill(_ERROR, name=name, status=status, description=said or _GENERAL[status])
         for status, names in sorted(error_names(definition).items())
         for name, said in list(names.items())
         if said or (status in _GENERAL and name == next(iter(names)))
     ]
-    return fill(
-        _METHOD,
-        nsid=nsid,
-        group=group(nsid),
-        name=nsid.rpartition(".")[2],
-        description=definition.get("description", ""),
-        fields=joined(*fields),
-        answer=schema.fields(definition["output"]["schema"]),
-        errors=joined(*errors),
+    common = {
+        "nsid": nsid,
+        "group": group(nsid),
+        "name": nsid.rpartition(".")[2],
+        "description": definition.get("description", ""),
+        "answer": schema.fields(definition["output"]["schema"]) if "output" in definition else _NOTHING,
+        "errors": joined(*errors),
+    }
+    if definition["type"] == "procedure":
+        return fill(_PROCEDURE, input=_input_of(definition), **common)
+    declared = definition.get("parameters", {})
+    required = declared.get("required", ())
+    fields = (
+        _field(nsid, name, field, samples, required=name in required)
+        for name, field in declared.get("properties", {}).items()
     )
+    return fill(_METHOD, fields=joined(*fields), **common)
+
+
+def _input_of(definition: Schema) -> Html:
+    """What a procedure is given."""
+    if "input" not in definition:
+        return _NOTHING
+    given = definition["input"]
+    return schema.fields(given["schema"]) if "schema" in given else _BYTES
 
 
 def _field(nsid: str, name: str, field: Schema, samples: Samples, *, required: bool) -> Html:

@@ -66,9 +66,10 @@ def bounds(field: Schema) -> str:
 
 
 def views(catalog: Catalog, nsids: list[str]) -> dict[str, Schema]:
-    """Every definition that answers of these methods are made of, by name."""
+    """Every definition that inputs and answers of these methods are made of, by name."""
     found: dict[str, Schema] = {}
-    open_ = [catalog.definition(nsid).get("output", {}).get("schema", {}) for nsid in nsids]
+    methods = [catalog.definition(nsid) for nsid in nsids]
+    open_ = [method.get(part, {}).get("schema", {}) for method in methods for part in ("input", "output")]
     while open_:
         for name in _references(open_.pop()):
             if name not in found:

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from lexicons.catalog import Schema
+from xrpc.openapi import REQUIRES_AUTH
 
 FEW: Final = 5
 _MAX_WORD: Final = 40
@@ -22,10 +23,13 @@ class Samples(NamedTuple):
 
 
 def example(nsid: str, definition: Schema, samples: Samples) -> str | None:
-    """The path and query of a request to `nsid` that has an answer; None when nothing here goes with a parameter.
+    """The path and query of a request to `nsid` that has an answer; None when nothing here goes with a parameter,
+    where asking changes something, and where nobody is answered who does not say who they are.
 
     Given are the parameters that are required, and a small `limit` where there is one.
     """
+    if definition["type"] != "query" or REQUIRES_AUTH in definition.get("description", ""):
+        return None
     declared = definition.get("parameters", {})
     given: list[tuple[str, str]] = []
     for parameter in declared.get("required", ()):

@@ -30,6 +30,7 @@ _TRACK: Final = _template("track")
 _IMAGE: Final = _template("image")
 _METHOD: Final = _template("method")
 _PARAMETERS: Final = _template("parameters")
+_ENTER: Final = Html('<a class="enter" href="/account">Your account</a>')
 _PARAGRAPH: Final = Template("<p>$text</p>\n")
 _NOTE: Final = Template('<p class="note">$text</p>\n')
 _LIST: Final = Template("<ul>$items</ul>\n")
@@ -91,6 +92,7 @@ def page(config: Config, catalog: Catalog, nsids: Iterable[str], content: Conten
         _PAGE,
         style=STYLE,
         host=urlsplit(config.public_url).netloc,
+        enter=_ENTER if config.secret_key is not None else "",
         namespace=f"{config.namespace}.*",
         state=state,
         tracks=tracks,
@@ -178,7 +180,7 @@ def _ago(seconds: float, moment: datetime) -> str:
 
 def _method(nsid: str, definition: Schema, samples: Samples) -> Html:
     url = example(nsid, definition, samples)
-    declared = definition.get("parameters", {})
+    declared = definition.get("parameters") or definition.get("input", {}).get("schema", {})
     required = declared.get("required", ())
     parameters = [
         fill(
