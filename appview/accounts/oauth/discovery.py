@@ -176,6 +176,7 @@ class Discovery:
             if document.get(name) is not True:
                 raise Untrusted(f"{issuer} does not support {name}")
         has_revocation = document.get("revocation_endpoint") is not None
+        says_whom = document.get("protected_resources") is not None
         return Server(
             issuer=issuer,
             authorization_endpoint=self._endpoint(issuer, document, "authorization_endpoint"),
@@ -183,7 +184,7 @@ class Discovery:
             token_endpoint=self._endpoint(issuer, document, "token_endpoint"),
             revocation_endpoint=self._endpoint(issuer, document, "revocation_endpoint") if has_revocation else None,
             scopes=_texts(document.get("scopes_supported")),
-            protected=_texts(document["protected_resources"]) if "protected_resources" in document else None,
+            protected=_texts(document["protected_resources"]) if says_whom else None,
         )
 
     def _endpoint(self, issuer: str, document: Mapping[str, Any], name: str) -> str:

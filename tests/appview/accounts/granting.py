@@ -43,10 +43,14 @@ class Authority:
         """The only one that is good."""
         self.is_over = False
         self.asked = 0
+        self.told = 0
         self.revoked: list[str | None] = []
         self.seconds: float | None = 3600.0
         self.scope = SCOPE
-        self.delay = 0.05
+        self.delay = 0.02
+        self.gate = asyncio.Event()
+        """Nothing is answered while it is cleared."""
+        self.gate.set()
         self.is_away = False
         self.loses_replies = False
         self.refuses_revocation = False
@@ -61,7 +65,7 @@ class Authority:
             raise GrantEnded("invalid_grant: the refresh token was used before")
         number = next(self._numbers)
         self.latest = f"refresh-{number}"
-        await asyncio.sleep(self.delay)
+        await self._answer()
         if self.loses_replies:
             raise ServerAway("the answer was lost")
         expires_at = None if self.seconds is None else datetime.now(UTC) + timedelta(seconds=self.seconds)
@@ -74,12 +78,22 @@ class Authority:
         )
 
     async def revoke(self, granted: Granted) -> None:
-        await asyncio.sleep(self.delay)
+        self.told += 1
+        await self._answer()
         if self.is_away:
             raise ServerAway("the server does not answer")
         if self.refuses_revocation:
             raise ServerRefused("unsupported_token_type")
         self.revoked.append(granted.refresh_token)
+
+    async def is_asked(self, times: int = 1) -> None:
+        """Return once it was asked for new tokens, or told to forget, so many times in all."""
+        while self.asked + self.told < times:
+            await asyncio.sleep(0.005)
+
+    async def _answer(self) -> None:
+        await asyncio.sleep(self.delay)
+        await self.gate.wait()
 
 
 class Remote:

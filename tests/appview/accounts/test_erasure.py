@@ -156,3 +156,17 @@ async def test_what_is_left_of_who_was_forgotten(pool: Pool, connection: Connect
     await writer.account(ALICE)
     assert await erasure_of(pool, ALICE) is None, "who is followed again has come back"
     assert await erasure_of(pool, BOB) is not None
+
+
+async def test_what_a_grant_lacks_is_known_before(pool: Pool) -> None:
+    grant = await add_grant(pool)
+    ours = ["fm.plyr.like", "fm.plyr.track"]
+    for scope, lacks in {
+        "atproto": "repo:fm.plyr.like?action=delete",
+        "atproto repo:fm.plyr.like repo:fm.plyr.track?action=create": "repo:fm.plyr.track?action=delete",
+        "atproto repo?collection=fm.plyr.like&collection=fm.plyr.track&action=delete": None,
+        "atproto transition:generic": None,
+    }.items():
+        await pool.execute("update grants set scope = $1", scope)
+        assert await erasure.lacking(pool, grant, ours) == lacks
+    assert await erasure.lacking(pool, grant + 1, ours) is not None

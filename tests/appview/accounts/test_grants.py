@@ -145,14 +145,14 @@ async def test_several_who_do_not_know_of_each_other_ask_once(pool: Pool, author
 
 
 async def test_no_connection_is_held_while_the_server_is_asked(database_url: str, authority: Authority) -> None:
-    authority.delay = 0.5
+    authority.gate.clear()
     async with await create_pool(database_url, size=1) as pool:
         grants = another(pool, authority)
         grant = await grants.save(granted(seconds=-1), "session")
         refreshing = asyncio.gather(*(grants.fresh(grant) for _ in range(5)))
-        await asyncio.sleep(0.2)
-        assert authority.asked == 1
-        assert await asyncio.wait_for(pool.fetchval("select 1"), 0.2) == 1
+        await authority.is_asked()
+        assert await asyncio.wait_for(pool.fetchval("select 1"), 5) == 1
+        authority.gate.set()
         await refreshing
 
 
@@ -186,12 +186,13 @@ async def test_tokens_are_kept_before_anybody_has_them(grants: Grants, pool: Poo
 
 
 async def test_whoever_wanted_them_may_leave(grants: Grants, pool: Pool, authority: Authority) -> None:
-    authority.delay = 0.2
+    authority.gate.clear()
     grant = await grants.save(granted(seconds=-1), "session")
     waiting = asyncio.create_task(grants.fresh(grant))
-    await asyncio.sleep(0.1)
+    await authority.is_asked()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+    authority.gate.set()
     await grants.aclose()
     assert (await grants.fresh(grant)).access_token == "access-1"
     assert authority.asked == 1
@@ -282,14 +283,15 @@ async def test_who_lost_the_lease_neither_ends_it_nor_gives_it_back(grants: Gran
 
 
 async def test_new_tokens_of_one_who_lost_the_lease_are_kept_all_the_same(pool: Pool, authority: Authority) -> None:
-    authority.delay = 0.3
+    authority.gate.clear()
     slow, quick = another(pool, authority), another(pool, authority)
     grant = await slow.save(granted(seconds=-1), "session")
     renewing = asyncio.create_task(slow.fresh(grant))
-    await asyncio.sleep(0.1)
+    await authority.is_asked()
     await over_lease(pool)
     taken = await grant_rows.take(pool, grant, ("new",), 1, seconds=60.0, is_asking=True)
     assert taken is not None, "somebody believes the slow one dead"
+    authority.gate.set()
     assert (await renewing).access_token == "access-1"
     assert not await grant_rows.bury(pool, taken, "invalid_grant"), "the refusal is of tokens that were replaced"
     assert (await quick.fresh(grant)).access_token == "access-1"
@@ -299,11 +301,12 @@ async def test_new_tokens_of_one_who_lost_the_lease_are_kept_all_the_same(pool: 
 async def test_new_tokens_of_a_grant_that_has_ended_meanwhile_are_revoked(
     grants: Grants, pool: Pool, authority: Authority
 ) -> None:
-    authority.delay = 0.2
+    authority.gate.clear()
     grant = await grants.save(granted(seconds=-1), "session")
     renewing = asyncio.create_task(grants.fresh(grant))
-    await asyncio.sleep(0.1)
+    await authority.is_asked()
     await pool.execute("delete from grants")
+    authority.gate.set()
     with pytest.raises(GrantEnded):
         await renewing
     assert authority.revoked == ["refresh-1"]
@@ -312,24 +315,26 @@ async def test_new_tokens_of_a_grant_that_has_ended_meanwhile_are_revoked(
 async def test_new_tokens_outlive_a_database_that_breaks_off(
     grants: Grants, pool: Pool, authority: Authority, connection: Connection
 ) -> None:
-    authority.delay = 0.2
+    authority.gate.clear()
     grant = await grants.save(granted(seconds=-1), "session")
     renewing = asyncio.create_task(grants.fresh(grant))
-    await asyncio.sleep(0.1)
+    await authority.is_asked()
     await connection.execute(
         "select pg_terminate_backend(pid) from pg_stat_activity"
         " where datname = current_database() and pid <> pg_backend_pid()"
     )
+    authority.gate.set()
     assert (await renewing).access_token == "access-1"
     assert authority.revoked == []
 
 
 async def test_new_tokens_that_cannot_be_kept_are_revoked(grants: Grants, pool: Pool, authority: Authority) -> None:
-    authority.delay = 0.2
+    authority.gate.clear()
     grant = await grants.save(granted(seconds=-1), "session")
     renewing = asyncio.create_task(grants.fresh(grant))
-    await asyncio.sleep(0.1)
+    await authority.is_asked()
     await pool.execute("alter table grants rename to elsewhere")
+    authority.gate.set()
     with pytest.raises(asyncpg.UndefinedTableError):
         await renewing
     assert authority.revoked == ["refresh-1"]
@@ -397,12 +402,13 @@ async def test_in_the_end_it_is_forgotten_whatever_the_server_says(
 
 
 async def test_whoever_ends_it_may_leave(grants: Grants, pool: Pool, authority: Authority) -> None:
-    authority.delay = 0.2
+    authority.gate.clear()
     grant = await grants.save(granted(), "session")
     ending = asyncio.create_task(grants.end(grant, "signed out"))
-    await asyncio.sleep(0.1)
+    await authority.is_asked()
     ending.cancel()
     await asyncio.gather(ending, return_exceptions=True)
+    authority.gate.set()
     await grants.aclose()
     assert authority.revoked == ["refresh-0"]
     assert await state(pool, grant) == "ended"
@@ -411,11 +417,12 @@ async def test_whoever_ends_it_may_leave(grants: Grants, pool: Pool, authority: 
 async def test_an_end_in_the_midst_of_a_refresh_revokes_what_that_brings(
     grants: Grants, pool: Pool, authority: Authority
 ) -> None:
-    authority.delay = 0.3
+    authority.gate.clear()
     grant = await grants.save(granted(seconds=-1), "session")
     renewing = asyncio.create_task(grants.fresh(grant))
-    await asyncio.sleep(0.1)
+    await authority.is_asked()
     await another(pool, authority).end(grant, "signed out")
+    authority.gate.set()
     with pytest.raises(GrantEnded, match="signed out"):
         await renewing
     assert await state(pool, grant) == "ending"

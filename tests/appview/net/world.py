@@ -38,13 +38,13 @@ class World:
         self.hosts = hosts
         self.names = names
         self.now = 1_000_000.0
-        self._http = http
+        self.http = http
         self._dns = dns
         self.resolver = self.another_resolver()
 
     def another_resolver(self, store: DocumentStore | None = None) -> IdentityResolver:
         return IdentityResolver(
-            self._http, self._dns, plc_url="https://plc.test/", clock=lambda: self.now, size=50, store=store
+            self.http, self._dns, plc_url="https://plc.test/", clock=lambda: self.now, size=50, store=store
         )
 
     def publish(self, did: str, said: Page) -> None:

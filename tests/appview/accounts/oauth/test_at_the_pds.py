@@ -151,6 +151,14 @@ async def test_step_up(network: Network, oauth: OAuth) -> None:
     assert await like(oauth, stepped_up) == 200
 
 
+async def test_a_grant_of_the_older_kind(network: Network, oauth: OAuth) -> None:
+    user = await network.create_account("older")
+    granted = await sign_in(network, oauth, user, scope=oauth.asking.generic)
+    assert granted.scope.split() == ["atproto", "transition:generic"]
+    assert await like(oauth, granted) == 200
+    assert oauth.again(granted) is None
+
+
 async def test_a_token_that_is_not_taken(network: Network) -> None:
     user = await network.create_account("expired")
     async with client(network) as oauth:

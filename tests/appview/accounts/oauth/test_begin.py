@@ -21,6 +21,7 @@ from tests.appview.accounts.oauth.server import (
     PDS,
     RESOURCE,
     SCOPE,
+    SECRET,
     Change,
     World,
     says,
@@ -65,6 +66,27 @@ async def test_a_confidential_client_proves_itself_each_time(world: World) -> No
     await oauth.refresh(granted)
     await oauth.revoke(granted)
     assert set(world.server.forms) == {"/par", "/token", "/revoke"}
+
+
+async def test_a_server_that_does_not_know_our_newest_key_yet(world: World) -> None:
+    """It keeps our keys for ten minutes: until then, grants begin with the one of before (OA-04)."""
+    new, old = "a secret of forty characters, brand new..", SECRET
+    oauth = world.client("https://plyr.test", [new, old])
+    world.server.jwks = world.client("https://plyr.test", [old]).jwks()
+    begun = await oauth.begin("alice.test")
+    granted = await oauth.complete(begun.secret, world.callback(begun))
+    assert granted.key_id == world.server.jwks["keys"][0]["kid"]
+    world.server.jwks = oauth.jwks()
+    assert (await oauth.begin("alice.test")).secret["key_id"] == oauth.jwks()["keys"][0]["kid"]
+
+    world.server.jwks = {"keys": []}
+    with pytest.raises(ServerRefused, match="invalid_client"):
+        await oauth.begin("alice.test")
+    world.server.asked.clear()
+    world.server.said["/par"] = world.server.refuse("unauthorized_client")
+    with pytest.raises(ServerRefused, match="unauthorized_client"):
+        await oauth.begin("alice.test")
+    assert world.server.asked == [("auth.test", "/par")]
 
 
 async def test_each_sign_in_has_a_key_a_state_and_a_verifier_of_its_own(world: World) -> None:
@@ -120,16 +142,14 @@ LIES: dict[str, Change] = {
     "no server": resource(authorization_servers=[]),
     "two servers": resource(authorization_servers=[ISSUER, "https://evil.test"]),
     "servers that are no list": resource(authorization_servers=ISSUER),
-    "a server with a path": resource(authorization_servers=[f"{ISSUER}/x"]),
-    "a server with a slash": resource(authorization_servers=[f"{ISSUER}/"]),
     "a server that is no URL": resource(authorization_servers=[7]),
     "a server on a private address": resource(authorization_servers=["https://10.0.0.1"]),
     "a server on the metadata address": resource(authorization_servers=["http://169.254.169.254"]),
     "redirecting resource": says(RESOURCE, b"{}", 302, Location="https://evil.test/"),
     "redirecting metadata": says(METADATA, b"{}", 307, Location="https://evil.test/"),
     "no such document": says(RESOURCE, b"{}", 404),
-    "created, not there": says(METADATA, b"{}", 201),
-    "a web page": says(METADATA, b"<html>", mime="text/html"),
+    "created, not there": says(METADATA, orjson.dumps(server_metadata()), 201),
+    "right, but as a web page": says(METADATA, orjson.dumps(server_metadata()), mime="text/html"),
     "no JSON": says(METADATA, b"{"),
     "JSON that is no object": says(METADATA, b"[]"),
     "a huge resource": says(RESOURCE, b" " * 70_000),
@@ -173,6 +193,13 @@ async def test_a_server_that_lies_or_is_none(world: World, lie: Change) -> None:
         await world.oauth.begin("alice.test")
     assert all(host != "evil.test" for host, _ in world.server.asked)
     assert "/token" not in world.server.forms
+
+
+@pytest.mark.parametrize("named", [f"{ISSUER}/x", f"{ISSUER}/", f"{ISSUER}:443", "HTTPS://AUTH.TEST", "auth.test"])
+async def test_a_server_is_named_by_its_plain_origin(world: World, named: str) -> None:
+    world.server.resource["authorization_servers"] = [named]
+    with pytest.raises(Untrusted, match="no https origin"):
+        await world.oauth.begin("alice.test")
 
 
 async def test_the_server_of_one_pds_is_not_that_of_another(world: World) -> None:

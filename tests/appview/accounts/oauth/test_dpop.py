@@ -73,6 +73,14 @@ async def test_a_pds_that_never_has_enough_of_nonces(world: World, granted: Gran
     assert world.server.asked.count(("pds.test", "/xrpc/again")) == 2
 
 
+async def test_a_nonce_that_is_asked_for_and_was_sent(world: World, granted: Granted) -> None:
+    await world.oauth.request(granted, "GET", METHOD)
+    world.server.said["/xrpc/again"] = world.server.refuse("use_dpop_nonce", 401)
+    with pytest.raises(BadStatus):
+        await world.oauth.request(granted, "GET", f"{PDS}/xrpc/again")
+    assert world.server.asked.count(("pds.test", "/xrpc/again")) == 1
+
+
 async def test_an_authorization_server_that_never_has_enough_of_nonces(world: World) -> None:
     async def again(request: web.Request) -> web.Response:
         world.server.rotate()
