@@ -22,16 +22,26 @@ _LONGEST: Final = 256
 _IPV6_PREFIX: Final = 64
 """Bits that one customer is given, who has all the addresses below."""
 
+_UNKNOWN: Final = (
+    "%s says for whom it asks (X-Forwarded-For), and is not believed: if it is a proxy of yours, name it in "
+    "PLYR_TRUSTED_PROXIES, or all of its clients are taken for one"
+)
+_SILENT: Final = (
+    "%s does not say for whom it asks: if it is a proxy, have it send X-Forwarded-For, or none of its clients is "
+    "limited by their address"
+)
+
 _log = logging.getLogger(__name__)
 
 
 class Addresses:
-    """Reads addresses, for a server whose proxies have theirs in `trusted`."""
+    """Reads addresses, for a server whose proxies have theirs in `trusted`; `is_public`: strangers ask it."""
 
-    def __init__(self, trusted: Sequence[Network]) -> None:
+    def __init__(self, trusted: Sequence[Network], *, is_public: bool) -> None:
         self._trusted = tuple(trusted)
+        self._is_public = is_public
         self._read = lru_cache(_REMEMBERED)(self._client)
-        self._has_warned = False
+        self._warned: set[str] = set()
 
     def of(self, scope: Scope) -> str | None:
         """The client's address as a key, of IPv6 its network of 64 bits; None for one that is trusted itself, as is a
@@ -53,9 +63,13 @@ class Addresses:
             return None
         if not self._is_trusted(address):
             if forwarded:
-                self._warn(peer)
+                self._warn(_UNKNOWN, peer)
             return _key(address)
-        for text in reversed(forwarded.decode("latin-1").split(",")) if forwarded else ():
+        if not forwarded:
+            if self._is_public:
+                self._warn(_SILENT, peer)
+            return None
+        for text in reversed(forwarded.decode("latin-1").split(",")):
             said = _parsed(text)
             if said is None:
                 # Whoever said so is the last that is known.
@@ -68,15 +82,11 @@ class Addresses:
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted if network.version == address.version)
 
-    def _warn(self, peer: str) -> None:
-        """Once, since it may be anybody who says so."""
-        if not self._has_warned:
-            self._has_warned = True
-            _log.warning(
-                "%s says for whom it asks (X-Forwarded-For), and is not believed: if it is a proxy of yours, name it "
-                "in PLYR_TRUSTED_PROXIES, or all of its clients are taken for one",
-                peer,
-            )
+    def _warn(self, sentence: str, peer: str) -> None:
+        """Once, since anybody may have it said, and it may be as it should."""
+        if sentence not in self._warned:
+            self._warned.add(sentence)
+            _log.warning(sentence, peer)
 
 
 def _parsed(text: str) -> Address | None:

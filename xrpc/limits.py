@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from enum import Enum
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, Counter
 from starlette.types import Scope
 
 from appview.accounts.rates import Charge, Limit, Rates, Spent
 from appview.accounts.replays import connect_redis
-from appview.config import Config
+from appview.config import Config, is_local
 from xrpc.addresses import Addresses
 from xrpc.errors import NAMES, Unauthenticated, XrpcError
 
@@ -101,7 +102,8 @@ class Limits:
 
     def __init__(self, config: Config, rates: Rates, registry: CollectorRegistry) -> None:
         self._rates = rates
-        self._addresses = Addresses(config.trusted_proxies)
+        is_public = not is_local(urlsplit(config.public_url).hostname or "")
+        self._addresses = Addresses(config.trusted_proxies, is_public=is_public)
         # Without the secret, nobody finds the addresses behind the keys by trying them all.
         self._secret = hashlib.sha256(f"plyr-appview: rates, {config.secret_key or ''}".encode()).digest()
         self._refused = Counter("plyr_rate_limited", "What was refused with a 429.", ["kind"], registry=registry)

@@ -1,7 +1,5 @@
 """Whose address a request comes from: what proxies say, and what others write there."""
 
-import logging
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +14,7 @@ BEHIND = Config.load({"PLYR_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8:ff::/48,192.
 def client(peer: str | None, *forwarded: str, trusted: object = BEHIND) -> str | None:
     headers = [(b"host", b"plyr.example"), *((b"x-forwarded-for", line.encode()) for line in forwarded)]
     scope = {"type": "http", "client": peer and (peer, 1234), "headers": headers}
-    return Addresses(trusted).of(scope)  # type: ignore[arg-type]
+    return Addresses(trusted, is_public=True).of(scope)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -75,14 +73,26 @@ def test_nothing_that_a_client_writes_hides_it(written: list[str], last: int) ->
     address = f"198.51.100.{last}"
     headers = [(b"x-forwarded-for", line.encode("latin-1")) for line in [*written, address]]
     scope = {"type": "http", "client": ("10.1.2.3", 1), "headers": headers}
-    assert Addresses(BEHIND).of(scope) == address
+    assert Addresses(BEHIND, is_public=True).of(scope) == address
+
+
+def peer_of(address: str, forwarded: bytes | None = None) -> dict[str, object]:
+    headers = [] if forwarded is None else [(b"x-forwarded-for", forwarded)]
+    return {"type": "http", "client": (address, 1), "headers": headers}
 
 
 def test_a_proxy_that_nobody_named_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    addresses = Addresses(DEFAULT)
-    with caplog.at_level(logging.WARNING):
-        for last in range(3):
-            headers = [(b"x-forwarded-for", b"198.51.100.%d" % last)]
-            addresses.of({"type": "http", "client": ("172.17.0.1", 1), "headers": headers})
+    addresses = Addresses(DEFAULT, is_public=False)
+    for last in range(3):
+        addresses.of(peer_of("172.17.0.1", b"198.51.100.%d" % last))
     assert [record.getMessage().split()[0] for record in caplog.records] == ["172.17.0.1"]
     assert "PLYR_TRUSTED_PROXIES" in caplog.text
+
+
+def test_a_proxy_that_names_nobody_is_said_once_where_strangers_ask(caplog: pytest.LogCaptureFixture) -> None:
+    at_home, in_public = Addresses(DEFAULT, is_public=False), Addresses(DEFAULT, is_public=True)
+    assert (
+        at_home.of(peer_of("127.0.0.1")) is in_public.of(peer_of("127.0.0.1")) is in_public.of(peer_of("::1")) is None
+    )
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["127.0.0.1"]
+    assert "have it send X-Forwarded-For" in caplog.text

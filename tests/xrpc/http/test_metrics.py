@@ -1,6 +1,9 @@
+from datetime import UTC, datetime, timedelta
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from appview.db import Connection
+from appview.index.echoes import Echo, note
 from tests.xrpc.client import Client, strict_client
 from tests.xrpc.http.shards import healthy, says
 
@@ -86,3 +89,24 @@ async def test_no_database() -> None:
         found = await scrape(client)
     assert found["plyr_database_up{}"] == 0
     assert found["plyr_xrpc_errors_total{error=MethodNotImplemented,method=unknown}"] == 1
+
+
+async def test_what_became_of_own_writes(client: Client, connection: Connection) -> None:
+    now = datetime.now(UTC)
+    await note(connection, [Echo("seen", 0.2, None), Echo("seen", 0.3, None), Echo("rolled_back", 40.0, None)], now)
+    await connection.execute(
+        "insert into records (uri, did, collection, rev, first_seen_at, indexed_at, proven_by)"
+        " values ('at://a/b/c', 'a', 'b', '1', now(), now(), 'write')"
+    )
+    await connection.execute(
+        "insert into pending (uri, did, rev, written_at, since) values ('at://a/b/c', 'a', '1', now(), $1)",
+        now - timedelta(seconds=9),
+    )
+    found = await scrape(client)
+    assert found["plyr_own_writes_pending{}"] == 1
+    assert 9 <= found["plyr_own_writes_oldest_seconds{}"] < 60
+    seen = "plyr_own_write_seconds_{}{{{}outcome=seen}}"
+    assert [found[seen.format("bucket", f"le={le},")] for le in ("0.1", "0.25", "0.5", "+Inf")] == [0, 1, 2, 2]
+    assert (found[seen.format("count", "")], found[seen.format("sum", "")]) == (2, 0.5)
+    assert found["plyr_own_write_seconds_count{outcome=rolled_back}"] == 1
+    assert found["plyr_own_write_seconds_count{outcome=fetched}"] == 0

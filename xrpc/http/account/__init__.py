@@ -12,7 +12,13 @@ from starlette.routing import BaseRoute, Route
 
 from xrpc.http.account import client, data, home, sign_in
 from xrpc.http.account.layout import see_other
-from xrpc.http.account.visit import page
+from xrpc.http.account.problems import Problem
+from xrpc.http.account.visit import Visit, page
+
+
+async def _nowhere(_visit: Visit) -> Response:
+    """Whatever else is below these paths."""
+    raise Problem(404, "There is no such page", "The address may be mistyped.", where="/account", name="Your account")
 
 
 async def _back(_request: Request) -> Response:
@@ -41,4 +47,5 @@ ROUTES: Final[tuple[BaseRoute, ...]] = (
     Route("/account/delete", page(data.delete), methods=["POST"]),
     *(Route(path, page(handler), methods=["POST"]) for path, handler in _FORMS.items()),
     *(Route(path, _back, methods=["GET"]) for path in _FORMS),
+    *(Route(f"/{room}/{{rest:path}}", page(_nowhere), methods=["GET"]) for room in ("account", "oauth")),
 )

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from starlette.responses import Response, StreamingResponse
 
 from appview.accounts import sessions
-from appview.accounts.erasure import request_erasure
+from appview.accounts.erasure import lacking, request_erasure
 from appview.accounts.export import MEDIA_TYPE, file_name, stream_export
+from appview.index.records import record_types
 from xrpc.http.account import render
 from xrpc.http.account.layout import PRIVATE, answer, see_other
 from xrpc.http.account.people import people_of
@@ -17,7 +18,7 @@ from xrpc.limits import Kind
 
 async def export(visit: Visit) -> Response:
     """`POST /account/export`: a file of lines of JSON, made as it is read."""
-    did = visit.require_current().did
+    did = visit.named_live().did
     await visit.count(Kind.EXPORT, did=did)
     lines = stream_export(visit.accounts.pool, did, visit.ctx.config.service_did)
     attached = f'attachment; filename="{file_name(did, datetime.now(UTC))}"'
@@ -36,18 +37,26 @@ async def delete(visit: Visit) -> Response:
     """`POST /account/delete`: have the account forgotten, once its handle or DID was typed; with `records`, its own
     records of this app deleted first, for which this browser stays signed in until they are.
     """
-    current = visit.require_current()
+    current = visit.named_live()
     (person,) = await people_of(visit.ctx, visit.identities, [current.did])
     typed = visit.form.get("confirmation", "").strip().removeprefix("@").lower()
-    if visit.form.get("did") != current.did or typed not in (
-        current.did.lower(),
-        (person.handle or current.did).lower(),
-    ):
+    if typed not in (current.did.lower(), render.confirmation(person).lower()):
         advice = f"To have it deleted, type {render.confirmation(person)} exactly."
         raise Problem(400, "Nothing was deleted", advice, where="/account/delete", name="Back to the question")
     await visit.count(Kind.EXPORT, did=current.did)
     records = visit.form.get("records") == "1"
+    if records:
+        await _require_permission(visit, current.grant)
     await request_erasure(visit.accounts.pool, current.did, current.grant, records=records)
     if not records:
         await sessions.sign_out(visit.accounts.pool, visit.cookie or "", current.did)
     return visit.signed_out(current.did, "deleted") if not records else see_other("/account?note=deleting")
+
+
+async def _require_permission(visit: Visit, grant: int) -> None:
+    """Raises Problem where the grant does not reach as far as records of ours: better now than half-way."""
+    ours = [nsid for nsid, kind in record_types(visit.ctx.config.namespace).items() if kind.signal]
+    needed = await lacking(visit.accounts.pool, grant, ours)
+    if needed is not None:
+        advice = f"You have not allowed this app {needed}. Allow it first, or leave your records where they are."
+        raise Problem(403, "Nothing was deleted", advice, where="/account#permission", name="What this app may do")

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from appview.accounts import developer_tokens, overview, sessions
 from appview.accounts.developer_tokens import TokenRefused
 from appview.accounts.erasure import erasure_of
-from appview.accounts.sessions import Account
 from xrpc.availability import within
 from xrpc.http.account import render, sign_in
 from xrpc.http.account.layout import answer, see_other
@@ -52,7 +51,7 @@ async def home(visit: Visit) -> Response:
 
 async def switch(visit: Visit) -> Response:
     """`POST /account/switch`: act as another account of this browser, `did`; where its permission is over, ask it."""
-    account = _named(visit)
+    account = visit.named()
     if visit.cookie is not None and await sessions.switch(visit.accounts.pool, visit.cookie, account.did):
         return see_other("/account")
     return await sign_in.begin(visit, account.did, "session")
@@ -60,10 +59,10 @@ async def switch(visit: Visit) -> Response:
 
 async def end(visit: Visit) -> Response:
     """`POST /account/end`: end what `did` allowed here, or with `everywhere` all that it ever allowed this app."""
-    account, grants = _named(visit), visit.accounts.grants
+    account, grants = visit.named(), visit.accounts.grants
     if visit.form.get("everywhere"):
         await tell(grants.end_all(account.did, _ENDED))
-        if await grants.latest(account.did) is not None:
+        if await overview.permission(visit.accounts.pool, account.did, account.grant) is not None:
             raise database_away()
     over = await sessions.sign_out(visit.accounts.pool, visit.cookie or "", account.did)
     await tell(*(grants.end(grant, _ENDED) for grant in over))
@@ -72,33 +71,23 @@ async def end(visit: Visit) -> Response:
 
 async def make_token(visit: Visit) -> Response:
     """`POST /account/tokens`: ask the account's server for a grant of the token's own; then `sign_in.callback`."""
-    current, days = visit.require_current(), visit.form.get("days", "")
+    did, days = visit.named_live().did, visit.form.get("days", "")
     if days not in map(str, render.LIVES):
         raise Problem(400, "No token was made", "Choose how long it is to be good for.", where="/account#tokens")
     try:
         name = developer_tokens.check(visit.form.get("name", ""), datetime.now(UTC) + timedelta(days=int(days)))
     except TokenRefused as error:
         raise Problem(400, "No token was made", str(error), where="/account#tokens", name="Your tokens") from None
-    await visit.count(Kind.TOKEN, did=current.did)
-    return await sign_in.begin(visit, current.did, "token", details={"name": name, "days": int(days)})
+    await visit.count(Kind.TOKEN, did=did)
+    return await sign_in.begin(visit, did, "token", details={"name": name, "days": int(days)})
 
 
 async def revoke_token(visit: Visit) -> Response:
-    """`POST /account/tokens/revoke`: the token `id` of the account is good no more."""
-    did, number = visit.require_session().accounts[0].did, visit.form.get("id", "")
-    if not _is_number(number):
-        raise Problem(400, "There is no such token", "It may have been revoked before.", where="/account#tokens")
-    grant = await developer_tokens.revoke(visit.accounts.pool, did, int(number))
-    if grant is not None:
-        await tell(visit.accounts.grants.end(grant, developer_tokens.REVOKED))
+    """`POST /account/tokens/revoke`: the token `id` of the account `did` is good no more."""
+    did, number = visit.named().did, visit.form.get("id", "")
+    grant = await developer_tokens.revoke(visit.accounts.pool, did, int(number)) if _is_number(number) else None
+    if grant is None:
+        advice = "It may have been revoked before."
+        raise Problem(400, "There is no such token", advice, where="/account#tokens", name="Your tokens")
+    await tell(visit.accounts.grants.end(grant, developer_tokens.REVOKED))
     return see_other("/account?note=revoked#tokens")
-
-
-def _named(visit: Visit) -> Account:
-    """The account of this browser that the form names. Raises a Problem."""
-    named = [account for account in visit.require_session().accounts if account.did == visit.form.get("did")]
-    if not named:
-        raise Problem(
-            400, "That account is not signed in here", "It may have been signed out before.", where="/account"
-        )
-    return named[0]

@@ -18,6 +18,7 @@ from xrpc.http.page.html import Html, fill, joined
 _PERSON: Final = template("person")
 _ACCOUNTS: Final = template("accounts")
 _ACCOUNT: Final = template("account_row")
+_EVERYBODY: Final = template("everybody")
 _SWITCH: Final = template("switch")
 _PERMISSION: Final = template("permission")
 _LACKS: Final = template("lacks")
@@ -98,8 +99,8 @@ def home(config: Config, content: Home) -> Html:
         _note(content.note),
         _accounts(content),
         _permission(content, current),
-        _tokens(content),
-        fill(_DATA, token=token, erasure=_erasure(content.erasure)),
+        _tokens(content, current),
+        fill(_DATA, token=token, did=current.did, erasure=_erasure(content.erasure)),
     )
     lead = f"Signed in as {current.title}" + (f", @{current.handle}." if current.name and current.handle else ".")
     return document(config, "Your account", lead=lead, body=body)
@@ -162,7 +163,8 @@ def confirmation(person: Person) -> str:
 
 def _accounts(content: Home) -> Html:
     rows = [_account(content, person, is_current=n == 0) for n, person in enumerate(content.people)]
-    return fill(_ACCOUNTS, rows=joined(*rows), token=content.form_token)
+    everybody = fill(_EVERYBODY, token=content.form_token) if len(rows) > 1 else ""
+    return fill(_ACCOUNTS, rows=joined(*rows), token=content.form_token, everybody=everybody)
 
 
 def _account(content: Home, person: Person, *, is_current: bool) -> Html:
@@ -217,7 +219,7 @@ def _everywhere(permission: Permission, token: str, did: str) -> Html:
     return fill(_EVERYWHERE, others=" and ".join(others), token=token, did=did) if others else Html()
 
 
-def _tokens(content: Home) -> Html:
+def _tokens(content: Home, current: Person) -> Html:
     rows = [
         fill(
             _TOKEN,
@@ -228,6 +230,7 @@ def _tokens(content: Home) -> Html:
             used=joined(Html("last used "), _day(token.used_at)) if token.used_at else "never used",
             id=token.id,
             token=content.form_token,
+            did=current.did,
         )
         for token in content.tokens
     ]
@@ -236,7 +239,7 @@ def _tokens(content: Home) -> Html:
         for days, text in LIVES.items()
     ]
     listed = fill(_ROWS, rows=joined(*rows)) if rows else ""
-    return fill(_TOKENS, tokens=listed, token=content.form_token, lives=joined(*lives), most=MAX_NAME)
+    return fill(_TOKENS, tokens=listed, token=content.form_token, did=current.did, lives=joined(*lives), most=MAX_NAME)
 
 
 def _erasure(erasure: Erasure | None) -> Html:

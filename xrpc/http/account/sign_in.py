@@ -92,7 +92,7 @@ async def begin(
     scope: str = "",
     details: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Send the browser to the account's server, to come back to `callback`. Raises OAuthError, Problem."""
+    """Send the browser to the account's server, to come back to `callback`. Raises Problem."""
     accounts = visit.accounts
     if len(scope) > MAX_SCOPE:
         raise Problem(400, "That cannot be asked for", "The scope is longer than any of this app.")
@@ -180,6 +180,7 @@ async def _make_token(visit: Visit, granted: Granted, request: Request) -> Respo
         await _give_back(visit, granted, _REFUSED)
         advice = "The permission was given by an account that is not signed in here. Sign in with it, then try again."
         raise Problem(403, "No token was made", advice)
+    (person,) = await people_of(visit.ctx, visit.identities, [granted.did])
     name, expires_at = request.details["name"], datetime.now(UTC) + timedelta(days=request.details["days"])
     grant = await _save(visit, granted, "token")
     try:
@@ -187,7 +188,6 @@ async def _make_token(visit: Visit, granted: Granted, request: Request) -> Respo
     except TokenRefused as error:
         await tell(accounts.grants.end(grant, _REFUSED))
         raise Problem(400, "No token was made", str(error), where="/account#tokens", name="Your tokens") from None
-    (person,) = await people_of(visit.ctx, visit.identities, [granted.did])
     return answer(visit.ctx.config, render.token_made(visit.ctx.config, text, name, person, expires_at))
 
 

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import asyncpg
 from starlette.requests import ClientDisconnect, Request
@@ -43,6 +43,7 @@ LOOPBACK: Final = "127.0.0.1"
 
 _MAX_PATH: Final = 500
 _is_path = re.compile(r"/(?!/)[!-\[\]-~]*").fullmatch
+_is_local = re.compile(r"localhost((?::[0-9]{1,5})?)", re.IGNORECASE).fullmatch
 _is_secret = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 
 
@@ -91,18 +92,21 @@ class Visit:
         who = Who(limits.address(self.request.scope), did=did, account=account)
         (await limits.check(kind, who)).require()
 
-    def require_session(self) -> Session:
-        """The session, with at least one account. Raises a Problem where this browser has none."""
-        if self.session is None:
-            raise Problem(403, "You are not signed in", "Your session is over, or this browser had none.")
-        return self.session
+    def named(self) -> Account:
+        """The account of this browser that the form is about: another tab may have switched since. Raises a Problem."""
+        held = self.session.accounts if self.session is not None else ()
+        named = [account for account in held if account.did == self.form.get("did")]
+        if not named:
+            advice = "It may have been signed out since the page was made. Nothing was done."
+            raise Problem(403, "That account is not signed in here", advice, where="/account", name="Your account")
+        return named[0]
 
-    def require_current(self) -> Account:
-        """As whom this browser acts. Raises a Problem where that is nobody."""
-        current = self.require_session().current
-        if current is None:
+    def named_live(self) -> Account:
+        """The same, where its permission is not over. Raises a Problem."""
+        account = self.named()
+        if not account.is_live:
             raise Problem(403, "The permission has ended", "Sign in with this account once more to give it anew.")
-        return current
+        return account
 
 
 Handler: TypeAlias = Callable[[Visit], Awaitable[Response]]
@@ -132,9 +136,11 @@ async def _answer(request: Request, handler: Handler) -> Response:
     ctx = context_of(request)
     if ctx.accounts is None:
         raise not_set_up()
-    if ctx.config.public_url.startswith("http://") and request.url.hostname == "localhost":
+    local = _is_local(request.headers.get("host", ""))
+    if local and ctx.config.public_url.startswith("http://"):
         # Cookies do not follow from the one name to the other.
-        return see_other(str(request.url.replace(hostname=LOOPBACK)))
+        query = request.scope["query_string"].decode("latin-1")
+        return see_other(f"http://{LOOPBACK}{local[1]}{request.scope['path']}{query and '?'}{query}")
     cookie = _secret(request, session_cookie(ctx.config))
     session = await within(QUERY_SECONDS, sessions.find(ctx.accounts.pool, cookie)) if cookie is not None else None
     _count(request, session)
@@ -167,8 +173,7 @@ def path_of(text: str | None) -> str | None:
     """`text` if it is a path at this origin, with or without a query, and nothing else; None otherwise."""
     if text is None or len(text) > _MAX_PATH or not _is_path(text):
         return None
-    parts = urlsplit(text)
-    return None if parts.scheme or parts.netloc else text
+    return text
 
 
 async def _form(request: Request) -> Mapping[str, str]:

@@ -119,6 +119,14 @@ async def test_where_forms_are_sent_there_is_nothing_to_read(visitor: Visitor) -
         assert (answer.status_code, answer.headers["location"]) == (303, "/account")
 
 
+async def test_an_address_that_is_none(visitor: Visitor) -> None:
+    for path in ("/account/", "/account/nothing", "/oauth/", "/oauth/<script>"):
+        page = await visitor.open(path)
+        assert (page.status_code, "There is no such page" in page.text) == (404, True)
+        assert "<script" not in page.text
+    assert '<a class="enter" href="/account">' in (await visitor.open("/")).text
+
+
 async def test_texts_of_people_are_text(visitor: Visitor, pool: Pool, grants: Grants, connection: Connection) -> None:
     index = IndexWriter(connection)
     await index.write(ALICE, "app.bsky.actor.profile", "self", displayName=HOSTILE)
@@ -158,6 +166,32 @@ async def test_a_permission_that_ended_is_said_and_can_be_given_again(visitor: V
     assert form(page, "/oauth/login", account=ALICE)
     begin = form(page, "/account/tokens")
     assert (await visitor.submit(begin, name="x")).status_code == 403
+
+
+async def test_a_form_is_about_the_account_that_it_was_made_for(
+    visitor: Visitor, pool: Pool, grants: Grants, connection: Connection
+) -> None:
+    """Whoever switches accounts in one tab does not change what a button in another one does."""
+    grant = await grants.save(signed_in.granted(ALICE), "token")
+    expires_at = await connection.fetchval("select now() + interval '1 day'")
+    await developer_tokens.create(pool, ALICE, grant, "hers", expires_at)
+    before = await visitor.open("/account")
+    await visitor.submit(form(before, "/account/switch"))
+    assert "Signed in as @bob.test." in (await visitor.open("/account")).text
+    assert (await visitor.submit(form(before, "/account/tokens/revoke"))).status_code == 303
+    assert await developer_tokens.of(pool, ALICE) == []
+    exported = await visitor.submit(form(before, "/account/export"))
+    assert f'"did":"{ALICE}"' in exported.text
+    for path in ("/account/tokens", "/account/tokens/revoke", "/account/export", "/account/end", "/account/switch"):
+        fields = {**form(before, "/account/tokens").fields, "did": "did:plc:cccccccccccccccccccccccc"}
+        assert (await visitor.post_form(path, fields)).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["[", "localhost:x", "localhost:8080@evil.example", "evil.example", "", "a" * 500])
+async def test_a_host_of_any_kind_leads_nowhere(app: Starlette, host: str) -> None:
+    async with Visitor(app) as visitor:
+        answer = await visitor.open("/oauth/login", {"Host": host, "Sec-Fetch-Site": "none"})
+        assert answer.status_code == 200
 
 
 async def test_a_cookie_that_is_none_is_nobodys(app: Starlette) -> None:

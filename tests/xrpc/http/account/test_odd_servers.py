@@ -111,10 +111,11 @@ async def test_one_that_lies_signs_nobody_in(odd: Odd, connection: Connection, l
 
 async def test_what_it_says_is_shown_as_text(odd: Odd) -> None:
     odd.server.said["/par"] = odd.server.refuse(HOSTILE)
-    page = await odd.visitor.open(f"/oauth/login?handle={ALICE}")
+    page = await odd.visitor.open(f"/oauth/login?handle={ALICE}&return_to=/docs?a=b")
     assert page.status_code == 502
     assert "<script" not in page.text
     assert "&lt;script&gt;" in page.text
+    assert 'href="/oauth/login?return_to=%2Fdocs%3Fa%3Db"' in page.text
 
 
 async def test_signing_out_works_while_it_is_away(odd: Odd, connection: Connection) -> None:
