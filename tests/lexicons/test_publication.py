@@ -39,7 +39,7 @@ def test_the_permission_set_has_all_that_an_app_does_and_no_more() -> None:
     assert write["action"] == ["create", "update", "delete"]
     assert (ask["resource"], ask["inheritAud"]) == ("rpc", True)
     assert "aud" not in ask
-    assert {"fm.plyr.feed.getFeed", "fm.plyr.server.explain"} <= set(ask["lxm"])
+    assert {"fm.plyr.feed.getFeed", "fm.plyr.feed.likeTrack", "fm.plyr.server.putPreferences"} <= set(ask["lxm"])
     named = [*write["collection"], *ask["lxm"]]
     # A set may name what is in its own group or below it, and nothing else (OA-42).
     assert all(nsid.startswith("fm.plyr.") and "*" not in nsid for nsid in named)

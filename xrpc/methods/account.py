@@ -9,7 +9,7 @@ from appview.reads.views import View
 from appview.writes.edits.fields import edited
 from xrpc.context import Context
 from xrpc.errors import InvalidRequest
-from xrpc.methods.own import both_or_neither, primary, seen, told
+from xrpc.methods.own import changes_of, primary, seen, told
 
 
 async def update_profile(
@@ -17,7 +17,7 @@ async def update_profile(
 ) -> dict[str, Any]:
     """Answer `actor.updateProfile`."""
     repo, nsid, now = await ctx.repo(), f"{ctx.config.namespace}.actor.profile", instant(ctx.now)
-    fields, cleared = both_or_neither({"bio": bio, "avatar": avatar}, clear)
+    fields, cleared = changes_of({"bio": bio, "avatar": avatar}, clear)
 
     def change(record: dict[str, Any]) -> dict[str, Any] | None:
         if not record:

@@ -6,7 +6,7 @@ from typing import Any
 from appview.reads.times import instant
 from appview.writes.edits.fields import edited
 from xrpc.context import Context
-from xrpc.methods.own import both_or_neither, create_once, own_key, references, seen, told
+from xrpc.methods.own import changes_of, create_once, own_key, references, seen, told
 
 
 async def post_comment(
@@ -31,7 +31,7 @@ async def edit_comment(
 ) -> dict[str, Any]:
     """Answer `feed.editComment`."""
     repo, rkey = await ctx.repo(), await own_key(ctx, uri, "comment")
-    fields, _ = both_or_neither({"text": text, "timestampMs": timestamp_ms}, None)
+    fields, _ = changes_of({"text": text, "timestampMs": timestamp_ms}, None)
     change = partial(edited, given=fields, updated_at=instant(ctx.now))
     nsid = f"{ctx.config.namespace}.comment"
     written = await repo.edit(nsid, rkey, change, key=ctx.idempotency_key, request=fields)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from appview.writes import Written, likes
+from appview.writes import Repo, Written, likes
 from lexicons.formats import parse_at_uri
 from xrpc.context import Context
 from xrpc.methods.own import references, seen, subject_uris, told
@@ -10,30 +10,20 @@ from xrpc.methods.own import references, seen, subject_uris, told
 
 async def like_track(ctx: Context, *, subject: str, cid: str | None = None) -> dict[str, Any]:
     """Answer `feed.likeTrack`."""
-    repo, viewer, pool = await ctx.repo(), ctx.required_viewer(), ctx.required_accounts().pool
+    repo = await ctx.repo()
     (track,) = await references(ctx, [{"uri": subject} | ({"cid": cid} if cid else {})], "track")
-    uri, nsid = track["uri"], f"{ctx.config.namespace}.like"
-    there = await likes.first(pool, viewer, uri)
-    if there is None:
-        async with likes.coming(pool, nsid, viewer, uri, track["cid"]) as like:
-            # Whoever wrote it meanwhile may have been done before we asked which it is to be.
-            there = await likes.first(pool, viewer, uri)
-            if there is None:
-                written = await repo.create(nsid, like.record(nsid, uri), rkey=like.rkey)
-    if there is not None:
-        written = Written(*there, None)
-    return {**told(written), **await seen(ctx, "track", ctx.views.tracks, uri)}
+    written = await _liked(ctx, repo, track)
+    return {**told(written), **await seen(ctx, "track", ctx.views.tracks, track["uri"])}
 
 
 async def unlike_track(ctx: Context, *, subject: str) -> dict[str, Any]:
     """Answer `feed.unlikeTrack`."""
-    repo, viewer, pool = await ctx.repo(), ctx.required_viewer(), ctx.required_accounts().pool
+    repo, pool, nsid = await ctx.repo(), ctx.required_accounts().pool, f"{ctx.config.namespace}.like"
     (track,) = await subject_uris(ctx, [subject], "track")
-    nsid = f"{ctx.config.namespace}.like"
-    coming = await likes.call_off(pool, viewer, track)
-    waiting = {f"at://{viewer}/{nsid}/{coming}"} if coming is not None else set()
+    coming = await likes.call_off(pool, nsid, repo.did, track)
+    waiting = {f"at://{repo.did}/{nsid}/{coming}"} if coming is not None else set()
     gone: dict[str, str | None] = {}
-    while waiting := (waiting | set(await likes.all_of(pool, viewer, track))) - gone.keys():
+    while waiting := (waiting | set(await likes.all_of(pool, repo.did, track))) - gone.keys():
         for uri in sorted(waiting):
             gone[uri] = (await repo.delete(nsid, parse_at_uri(uri).rkey or "")).rev
     last = max((rev for rev in gone.values() if rev is not None), default=None)
@@ -42,3 +32,15 @@ async def unlike_track(ctx: Context, *, subject: str) -> dict[str, Any]:
         **({"rev": last} if last is not None else {}),
         **await seen(ctx, "track", ctx.views.tracks, track),
     }
+
+
+async def _liked(ctx: Context, repo: Repo, track: dict[str, str]) -> Written:
+    """The like of `track` that there is, or else a new one."""
+    pool, nsid, uri = ctx.required_accounts().pool, f"{ctx.config.namespace}.like", track["uri"]
+    if (there := await likes.first(pool, repo.did, uri)) is not None:
+        return Written(*there, None)
+    async with likes.coming(pool, nsid, repo.did, uri, track["cid"]) as like:
+        # Whoever wrote it meanwhile may have been done before we asked which it is to be.
+        if (there := await likes.first(pool, repo.did, uri)) is not None:
+            return Written(*there, None)
+        return await repo.create(nsid, like.record(nsid, uri), rkey=like.rkey)

@@ -9,7 +9,7 @@ from appview.writes.edits.fields import Record, edited
 from appview.writes.edits.lists import EditError, Place, added, moved, removed
 from xrpc.context import Context
 from xrpc.errors import XrpcError
-from xrpc.methods.own import both_or_neither, create_once, own_key, references, seen, subject_uris, told
+from xrpc.methods.own import changes_of, create_once, own_key, references, seen, subject_uris, told
 
 
 async def create_list(
@@ -42,7 +42,7 @@ async def update_list(
     clear: list[str] | None = None,
 ) -> dict[str, Any]:
     """Answer `graph.updateList`."""
-    fields, cleared = both_or_neither({"name": name, "listType": list_type}, clear)
+    fields, cleared = changes_of({"name": name, "listType": list_type}, clear)
     change = partial(edited, given=fields, clear=cleared, updated_at=instant(ctx.now))
     return await _edit(ctx, list_, change, {"fields": fields, "clear": cleared})
 

@@ -16,10 +16,11 @@ from appview.reads import names
 from appview.reads.views import View
 from appview.reads.visibility import visible
 from appview.writes import Repo, Written
-from appview.writes.edits.fields import is_same_deed
+from appview.writes.edits.fields import is_same_deed, timeless
 from appview.writes.errors import RecordAlreadyExists
 from lexicons.cid import CID
 from lexicons.formats import parse_at_uri
+from xrpc.availability import is_away
 from xrpc.context import Context
 from xrpc.errors import InvalidRequest, XrpcError
 from xrpc.methods.asking import WAIT_SECONDS
@@ -42,8 +43,7 @@ async def own_key(ctx: Context, uri: str, collection: str) -> str:
 
     Raises InvalidRequest, and NotYours.
     """
-    async with primary(ctx) as connection:
-        known = await names.with_dids(connection, [uri])
+    known = await _by_did(ctx, [uri])
     parts = parse_at_uri(known[0] if known else uri)
     if parts.authority != ctx.required_viewer():
         raise XrpcError(400, "NotYours", "The record is in somebody else's repository.")
@@ -57,8 +57,7 @@ async def subject_uris(ctx: Context, uris: Sequence[str], collection: str | None
 
     Raises InvalidRequest, and SubjectNotFound where nobody here has the handle.
     """
-    async with primary(ctx) as connection:
-        known = await names.with_dids(connection, uris)
+    known = await _by_did(ctx, uris)
     if len(known) < len(uris):
         raise _not_found("Nobody here has the handle in the subject's address: give the DID.")
     for uri in known:
@@ -92,7 +91,7 @@ async def create_once(ctx: Context, repo: Repo, collection: str, record: Json, r
     Raises WriteError.
     """
     try:
-        return await repo.create(collection, record, rkey=rkey, key=ctx.idempotency_key)
+        return await repo.create(collection, record, rkey=rkey, key=ctx.idempotency_key, request=timeless(record))
     except RecordAlreadyExists:
         found = await repo.get(collection, rkey) if rkey is not None else None
         if found is None or not is_same_deed(found[0], record):
@@ -112,19 +111,29 @@ async def seen(ctx: Context, name: str, load: Load, uri: str) -> Json:
         async with primary(ctx) as connection:
             views = await load(connection, [uri], ctx.viewer)
     except (asyncpg.PostgresError, *AWAY) as error:
+        if not is_away(error):
+            raise
         # It was written: that it cannot be shown at this moment is no failure of that.
         log.warning("what was written cannot be read: %r", error)
         return {}
     return {name: views[0]} if views else {}
 
 
-def both_or_neither(given: Mapping[str, Any], clear: Sequence[str] | None) -> tuple[Json, list[str]]:
+def changes_of(given: Mapping[str, Any], clear: Sequence[str] | None) -> tuple[Json, list[str]]:
     """What is to be set, those of `given` that are not None, and what is to be cleared. Raises InvalidRequest."""
     fields = {name: value for name, value in given.items() if value is not None}
     for name in clear or ():
         if name in fields:
             raise InvalidRequest(f"{name} is to be set and cleared at once.")
     return fields, list(clear or ())
+
+
+async def _by_did(ctx: Context, uris: Sequence[str]) -> list[str]:
+    """These AT-URIs by DID, without those whose handle nobody here has."""
+    if all(uri.startswith("at://did:") for uri in uris):
+        return list(uris)
+    async with primary(ctx) as connection:
+        return await names.with_dids(connection, uris)
 
 
 async def _versions(ctx: Context, uris: list[str]) -> dict[str, str]:

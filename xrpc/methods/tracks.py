@@ -4,7 +4,7 @@ from typing import Any
 
 from appview.writes.edits.fields import edited, of_track
 from xrpc.context import Context
-from xrpc.methods.own import both_or_neither, own_key, seen, told
+from xrpc.methods.own import changes_of, own_key, seen, told
 
 
 async def update_track(  # noqa: PLR0913 - a track has as many fields
@@ -41,7 +41,7 @@ async def update_track(  # noqa: PLR0913 - a track has as many fields
         "audioUrl": audio_url,
         "fileType": file_type,
     }
-    fields, cleared = both_or_neither(given, clear)
+    fields, cleared = changes_of(given, clear)
 
     def change(record: dict[str, Any]) -> dict[str, Any] | None:
         return edited(record, of_track(record, fields), cleared)

@@ -29,9 +29,15 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 def is_same_deed(one: Record, other: Record) -> bool:
-    """Whether both records come of the same call, made twice: but for when it was made, and which versions of what they
-    are about were current then."""
-    return is_same(_timeless(one), _timeless(other))
+    """Whether both records come of the same call, made twice."""
+    return is_same(timeless(one), timeless(other))
+
+
+def timeless(record: Record) -> dict[str, Any]:
+    """`record` without what differs where the same call makes it twice: when it was made, and which versions of what it
+    is about were current then."""
+    bare: dict[str, Any] = _timeless(dict(record))
+    return bare
 
 
 def of_track(record: Record, given: Record) -> dict[str, Any]:

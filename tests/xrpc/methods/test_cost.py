@@ -171,7 +171,8 @@ READ: Final = "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int from p
 
 
 async def test_statements_and_rows(crowded: Connection) -> None:
-    assert CASES.keys() == QUERIES.keys()
+    # One row, by its key, of a table that is not part of the index.
+    assert CASES.keys() == QUERIES.keys() - {"server.getPreferences"}
     settings = config("postgresql://nowhere/")
     views = Views(NAMESPACE, settings.policy())
     async with network(settings) as outside:

@@ -2,12 +2,15 @@ from typing import Any, Final
 
 import pytest
 
-from appview.db import Connection
+from appview.db import Connection, Pool
+from appview.index.pending import OwnWrite, show
+from appview.index.rebuild import Makers
 from appview.index.records import record_types
 from appview.jobs import rows
 from appview.reads.explain import MOST, explain
 from appview.status import VERSION
-from tests.index_writer import NAMESPACE, IndexWriter, ref, rkey
+from lexicons.data import CID, encode
+from tests.index_writer import CREATED_AT, NAMESPACE, NOW, IndexWriter, ref, rkey
 from tests.xrpc.client import Client
 from tests.xrpc.methods.test_cost import READ
 
@@ -133,6 +136,25 @@ async def test_a_record_that_is_deleted_or_was_never_there(client: Client, index
     state, sentence, answer = await explained(client, f"at://{ALICE}/fm.plyr.track/{rkey(2)}")
     assert (state, "record" in answer) == ("never-seen", False)
     assert f"here up to revision {answer['repo']['rev']}" in sentence
+
+
+async def test_what_was_written_through_us_and_not_seen_yet(client: Client, index: IndexWriter, pool: Pool) -> None:
+    await index.account(ALICE)
+    uri = f"at://{ALICE}/fm.plyr.track/{rkey(1)}"
+    value = {"$type": "fm.plyr.track", "title": "t", "artist": "a", "fileType": "mp3", "createdAt": CREATED_AT}
+    for rev, block, state in ((rkey(-1), encode(value), "shown"), (rkey(-2), None, "deleted")):
+        write = OwnWrite(uri, ALICE, "fm.plyr.track", rkey(1), rev, CID.of(block) if block else None, block)
+        await show(pool, Makers.of(NAMESPACE), [write], NOW)
+        told, sentence, answer = await explained(client, uri)
+        assert told == state
+        assert "written through us at 2026-06-01T00:00:00.000Z, and was not yet seen on the firehose." in sentence
+        assert answer["record"]["provenBy"] == "write"
+        assert answer["record"]["writtenAt"] == "2026-06-01T00:00:00.000Z"
+    await index.delete(uri)
+    await index.connection.execute("update records set proven_by = 'live'")
+    _, sentence, answer = await explained(client, uri)
+    assert "through us" not in sentence
+    assert "writtenAt" not in answer["record"]
 
 
 async def test_a_like_of_what_is_no_track(client: Client, index: IndexWriter) -> None:

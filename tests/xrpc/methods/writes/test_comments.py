@@ -38,6 +38,9 @@ async def test_a_comment_that_is_posted_again_by_its_key_is_posted_once(alice: W
 async def test_a_comment_that_is_posted_again_by_an_idempotency_key(alice: Writer, bob: Writer) -> None:
     track = await bob.publish()
     answers = await asyncio.gather(*(post(alice, track, key="one") for _ in range(3)))
+    # It is the same call, though the track is of another version now.
+    await bob.do("feed.updateTrack", uri=track["uri"], title="Another")
+    answers.append(await post(alice, track, key="one"))
     assert len({answer["uri"] for answer in answers}) == 1
     wrong = {"subject": track["uri"], "text": "Bad", "timestampMs": 1500}
     assert await alice.refused("feed.postComment", "one", **wrong) == "IdempotencyMismatch"

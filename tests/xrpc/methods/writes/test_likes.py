@@ -76,6 +76,22 @@ async def test_liking_and_unliking_at_once_leaves_one_or_none(alice: Writer, bob
         assert await alice.there("like") == []
 
 
+async def test_what_a_pds_that_was_away_did_not_take_is_liked_later_by_the_same_key(
+    alice: Writer, bob: Writer, connection: Connection
+) -> None:
+    track = await bob.publish()
+    await alice.user.pds.stop()
+    try:
+        refused = await alice.client.refused_to_do("feed.likeTrack", subject=track["uri"])
+    finally:
+        await alice.user.pds.start()
+    assert refused == (502, "UpstreamFailure")
+    rkey = await connection.fetchval("select rkey from coming_likes where did = $1", alice.did)
+    like = await alice.do("feed.likeTrack", subject=track["uri"])
+    assert like["uri"] == f"at://{alice.did}/fm.plyr.like/{rkey}"
+    assert [there["uri"] for there in await alice.there("like")] == [like["uri"]]
+
+
 async def test_what_is_not_here_can_be_liked_by_who_knows_its_version(alice: Writer) -> None:
     assert await alice.refused("feed.likeTrack", subject=NOWHERE) == "SubjectNotFound"
     strong = ref(NOWHERE)
