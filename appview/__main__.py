@@ -2,10 +2,21 @@
 
 import sys
 
-from appview.commands import check, explain, migrate, publish_lexicons, reindex, up
+from appview.commands import (
+    backup,
+    check,
+    explain,
+    keygen,
+    migrate,
+    publish_lexicons,
+    reindex,
+    restore,
+    rotate_keys,
+    up,
+)
 from appview.commands import main as program
 
-COMMANDS = (up, migrate, check, reindex, explain, publish_lexicons)
+COMMANDS = (up, migrate, check, reindex, explain, publish_lexicons, keygen, rotate_keys, backup, restore)
 """Every command: a module of `appview/commands`, and a line here."""
 
 

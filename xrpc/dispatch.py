@@ -1,6 +1,7 @@
 """From `/xrpc/{nsid}` to a handler and back to JSON, as the lexicons have it."""
 
 import asyncio
+import collections
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -38,8 +39,13 @@ UPLOAD_SECONDS: Final = 600.0
 MOST_AT_ONCE: Final = 256
 """Queries that may be in work; who comes on top of these hears at once that it is too much."""
 
-MOST_WRITES: Final = 128
-"""The same of procedures, apart: PDSes that are slow keep nobody from reading."""
+MOST_WRITES: Final = 256
+MOST_UPLOADS: Final = 64
+"""The same of procedures, apart: PDSes that are slow, and uploads that trickle, keep nobody from reading."""
+
+MOST_WRITES_EACH: Final = 8
+MOST_UPLOADS_EACH: Final = 2
+"""Of these of one account: whose PDS says nothing does not hold the places of others."""
 
 _LONGEST_HOT: Final = 2_048
 """In bytes, of a query string whose answer is kept."""
@@ -67,7 +73,9 @@ class Dispatcher:
         self._validator = Validator(catalog)
         self._validate_output = validate_output
         self._hot = hot
-        self._queries, self._procedures = _Places(MOST_AT_ONCE), _Places(MOST_WRITES)
+        self._queries = _Places(MOST_AT_ONCE)
+        self._writes = _Places(MOST_WRITES, MOST_WRITES_EACH)
+        self._uploads = _Places(MOST_UPLOADS, MOST_UPLOADS_EACH)
         seconds = Histogram(
             "plyr_xrpc_seconds",
             "From a request's parameters to its answer.",
@@ -153,11 +161,11 @@ class Dispatcher:
         with self._queries.one():
             caller = await self._caller(method, request)
         ctx = context_of(request, caller, idempotency_key=_idempotency_key(request))
-        ctx.required_viewer()
+        viewer = ctx.required_viewer()
         verdict = await _limits(request).check(kind_of(method.nsid), _who(request, caller))
         verdict.require()
         values = await self._input(method, request)
-        with self._procedures.one():
+        with (self._uploads if method.takes_bytes else self._writes).one(viewer):
             try:
                 async with asyncio.timeout(UPLOAD_SECONDS if method.takes_bytes else WRITE_SECONDS):
                     with writing(method.errors):
@@ -194,22 +202,31 @@ class Dispatcher:
 
 
 class _Places:
-    """Of those who are in work at once, at most `most`."""
+    """Of those who are in work at once, at most `most`, and `most_each` for one account."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_each: int | None = None) -> None:
         self._most = most
+        self._most_each = most if most_each is None else most_each
         self._taken = 0
+        self._of: collections.Counter[str] = collections.Counter()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """One of them. Raises Unavailable where all are taken."""
+    def one(self, account: str = "") -> Iterator[None]:
+        """One of them. Raises Unavailable where all are taken, and XrpcError where the account has its share (429)."""
         if self._taken >= self._most:
             raise Unavailable("More is asked of this server at once than it can answer.")
+        if self._of[account] >= self._most_each:
+            headers = {"Retry-After": "1"}
+            raise XrpcError(429, NAMES[429], "More of your calls are under way than may be at once.", headers=headers)
         self._taken += 1
+        self._of[account] += 1
         try:
             yield
         finally:
             self._taken -= 1
+            self._of[account] -= 1
+            if not self._of[account]:
+                del self._of[account]
 
 
 def _limits(request: Request) -> Limits:

@@ -58,7 +58,10 @@ async def _check(url: str, makers: Makers, *, repair: bool) -> int:
             print(finding)
             found.append(finding)
         progress.end()
-        for finding in [*await check.check_orphans(connection, makers), *await check.check_revs(connection)]:
+        others = await check.check_orphans(connection, makers)
+        others += await check.check_revs(connection)
+        others += await check.check_proofs(connection)
+        for finding in others:
             print(finding)
             found.append(finding)
         counters = await recount.differences(connection)

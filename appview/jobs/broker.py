@@ -15,13 +15,17 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import AsyncIO, Middleware, MiddlewareError
 
 from appview.config import Config, ConfigError
+from appview.jobs.accounts import REVOCATIONS, SWEEP
 from appview.jobs.dispatch import QUEUE, STEADY, Pace, dispatch
+from appview.jobs.erasure import ERASURE
 from appview.jobs.family import Family, Tools, give_back, open_tools, perform
 from appview.jobs.identity import IDENTITY
+from appview.jobs.pending import PENDING
 from appview.jobs.ranking import RANKING
+from appview.jobs.writes import WRITES
 from appview.net.errors import NetError
 
-FAMILIES: Final[tuple[Family, ...]] = (IDENTITY, RANKING)
+FAMILIES: Final[tuple[Family, ...]] = (IDENTITY, RANKING, PENDING, REVOCATIONS, SWEEP, WRITES, ERASURE)
 
 _T = TypeVar("_T")
 

@@ -72,6 +72,16 @@ def test_avatars_come_from_bluesky_unless_the_network_is_ones_own() -> None:
     assert loaded(AVATAR_URL=own, DEV="1").avatar_url == own
 
 
+def test_trusted_proxies_are_networks_and_by_default_this_machine() -> None:
+    assert list(map(str, loaded().trusted_proxies)) == ["127.0.0.0/8", "::1/128"]
+    assert list(map(str, loaded(TRUSTED_PROXIES="10.0.0.0/8, 192.0.2.1").trusted_proxies)) == [
+        "10.0.0.0/8",
+        "192.0.2.1/32",
+    ]
+    for wrong in ("10.0.0.1/8", "proxy.example", "*"):
+        assert refusal(TRUSTED_PROXIES=wrong).startswith("PLYR_TRUSTED_PROXIES must hold addresses or networks")
+
+
 def test_a_given_service_did_stands() -> None:
     assert loaded(SERVICE_DID="did:plc:abc").service_did == "did:plc:abc"
 
@@ -165,9 +175,21 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
         Config.load({}, file)
 
 
+def test_former_secret_keys_follow_one_that_is_in_use() -> None:
+    former = "a" * 32, "b" * 40
+    assert loaded(SECRET_KEY=SECRET, OLD_SECRET_KEYS=", ".join(former)).old_secret_keys == former
+    assert loaded(SECRET_KEY=SECRET).old_secret_keys == ()
+    assert "need a PLYR_SECRET_KEY" in refusal(OLD_SECRET_KEYS=former[0])
+    assert "the key that PLYR_SECRET_KEY is" in refusal(SECRET_KEY=SECRET, OLD_SECRET_KEYS=f"{former[0]},{SECRET}")
+    said = refusal(SECRET_KEY=SECRET, OLD_SECRET_KEYS=f"{former[0]},hush")
+    assert said.startswith("PLYR_OLD_SECRET_KEYS must be at least 32 characters")
+    assert "hush" not in said
+
+
 def test_no_secret_is_shown() -> None:
-    config = loaded(DATABASE_URL=f"postgresql://a:{SECRET}@db/plyr", SECRET_KEY=SECRET)
+    config = loaded(DATABASE_URL=f"postgresql://a:{SECRET}@db/plyr", SECRET_KEY=SECRET, OLD_SECRET_KEYS="a" * 32)
     assert SECRET not in repr(config)
+    assert "a" * 32 not in repr(config)
 
 
 def test_every_field_is_a_variable_of_its_own() -> None:

@@ -70,7 +70,14 @@ async def test_a_session_counts_for_our_own_pages_alone(client: Client, cookie: 
         assert await asks(client, asked) == reads
         assert await writes(client, asked) == (ALICE if site == "same-origin" else "AuthMissing")
     assert await writes(client, sent) == "AuthMissing"
-    for origin in ("http://evil.test", "http://appview.test.evil.test", "http://appview.test:1", "null", "x"):
+    for origin in (
+        "http://evil.test",
+        "http://appview.test.evil.test",
+        "http://appview.test:1",
+        "null",
+        "x",
+        "http://[",
+    ):
         assert await writes(client, {**sent, "Origin": origin}) == "AuthMissing"
     assert await writes(client, {**sent, "Origin": "http://appview.test"}) == ALICE
     # What a page cannot forge counts before what it may.

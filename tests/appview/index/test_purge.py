@@ -31,6 +31,7 @@ NAMED = {
     "search_documents.key search_documents.did ranked.uri",
     "preferences.did coming_likes.did coming_likes.subject erasures.did",
     "grants.did browser_accounts.did developer_tokens.did",
+    "write_intents.did write_intents.uris pending.did pending.uri",
 }
 """Where an account is named."""
 
@@ -40,6 +41,7 @@ SAID = {
     "profiles.bio profiles.avatar bsky_profiles.display_name bsky_profiles.description bsky_profiles.avatar_cid",
     "generators.display_name preferences.value erasures.reason",
     "grants.reason grants.issuer grants.scope developer_tokens.name",
+    "write_intents.key write_intents.error pending.before_value pending.before_deviations pending.before_inherited",
 }
 """What it says there, or is said of it."""
 
@@ -65,6 +67,11 @@ NEVER = {
     # Sealed, or digests of random bits.
     "oauth_requests.state oauth_requests.browser oauth_requests.sealed browsers.cookie developer_tokens.digest",
     "grants.kind grants.state grants.key_id grants.sealed",
+    # Digests of records and of requests, words of ours, and the records' own bytes, in rows that say whose they are.
+    "write_intents.method write_intents.cids write_intents.blocks write_intents.swap write_intents.commit_cid",
+    "write_intents.request write_intents.state write_intents.rev",
+    "pending.rev pending.before_rev pending.before_cid pending.before_verdict pending.before_proven_by",
+    "echoes.outcome echo_hosts.pds",  # how well writes come back, by host and not by account
     "places.task places.place",  # how far a command has come; it goes when that is done
     "schema_migrations.name schema_migrations.checksum",
     # Folded into words, in which no address is whole; that they go is tested where they come.
@@ -151,6 +158,18 @@ async def spread(connection: Connection) -> None:
     await connection.execute("insert into coming_likes values ($1, $2, $3, '', $4, $4)", WHO, TRACK, rkey(200), NOW)
     await connection.execute("insert into erasures (did, state, records) values ($1, 'echo', true)", WHO)
     await sign_in(connection)
+    await connection.execute(
+        """
+        insert into write_intents (did, method, uris, cids, blocks, key, request, held_until)
+        values ($1, 'put', array[$2], array[null::bytea], '{}', $1, '', $3)
+        """,
+        WHO,
+        TRACK,
+        NOW,
+    )
+    await connection.execute(
+        "insert into pending (uri, did, rev, written_at, since) values ($2, $1, '', $3, $3)", WHO, TRACK, NOW
+    )
     await connection.execute("insert into ranked select id, 1, $1, 1 from rankings", TRACK)
     # It was hidden, and is shown again, and all of it but what is not there is counted.
     await connection.execute("insert into shifts values ($1, true, 'row at://' || $1 || '0')", WHO)

@@ -4,21 +4,20 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from appview.accounts.erasure import Erasure, erasure_of, request_erasure
-from appview.db import Pool
 from appview.index.rebuild import Makers
 from appview.jobs.erasure import ERASURE, LONGEST, PAGE, PATIENCE
 from appview.jobs.family import Tools, perform
 from tests.appview.jobs.eraser import tell
 from tests.appview.writes.conftest import here
 from tests.appview.writes.proxy import Fault, fail_after, fail_before, lose_reply, lose_request, too_many
-from tests.appview.writes.stand import NAMESPACE, SECRET, Stand, signed_in, stand
+from tests.appview.writes.stand import NAMESPACE, SECRET, Stand, sign_in
 from tests.network import records
-from tests.network.network import Network
 from tests.network.repo import create
 
 __all__ = ["here"]
@@ -154,7 +153,7 @@ async def test_a_grant_that_has_ended_is_replaced_by_one_that_has_not(here: Stan
     await fill(here)
     await request_erasure(here.pool, here.user.did, here.grant, records=True)
     await here.pool.execute("update grants set state = 'ended', sealed = null, reason = 'x', over_at = now()")
-    newer = await signed_in(here.network, here.oauth, here.grants, here.user, here.oauth.asking.one_by_one)
+    newer = await here.grants.save(await sign_in(here.network, here.oauth, here.user), "session")
     await here.pool.execute("update grants set state = 'live' where id = $1", newer)
     await here.greet(newer)
     await work(here, "echo")
@@ -170,13 +169,14 @@ async def test_without_any_grant_it_goes_on_without(here: Stand) -> None:
     assert records.TRACK in await ours(here)
 
 
-async def test_what_was_not_granted_is_not_deleted_and_said(network: Network, pool: Pool) -> None:
-    async with stand(network, pool, tokens=(f"repo:{records.LIKE}",)) as here:
-        await fill(here)
-        await request_erasure(pool, here.user.did, here.grant, records=True)
-        await work(here, "purging")
-        assert records.LIKE in await ours(here)
-        assert f"repo:{records.TRACK}?action=delete" in ((await now(here)).reason or "")
+async def test_what_was_not_granted_is_not_deleted_and_said(here: Stand) -> None:
+    await fill(here)
+    narrow = replace(await here.grants.fresh(here.grant), scope=f"atproto repo:{records.LIKE}")
+    grant = await here.grants.save(narrow, "session")
+    await request_erasure(here.pool, here.user.did, grant, records=True)
+    await work(here, "purging")
+    assert {records.LIKE, records.TRACK} < await ours(here)
+    assert f"repo:{records.TRACK}?action=delete" in ((await now(here)).reason or "")
 
 
 async def test_a_pds_that_makes_up_records_is_not_believed_for_ever(here: Stand) -> None:

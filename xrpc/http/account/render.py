@@ -121,7 +121,7 @@ def sign_in(config: Config, token: str, begin: Begin, note: str | None) -> Html:
     """The form that begins a sign-in."""
     lead = "Like, comment and make playlists, and keep all of it in a repository of your own."
     if begin.is_led and begin.account:
-        lead = "A page elsewhere sent you here to sign in with this account. Go on only if it is yours."
+        lead = "A link led you here to sign in with this account. Go on only if it is yours."
     body = fill(_SIGN_IN, token=token, account=begin.account, return_to=begin.return_to, scope=begin.scope)
     return document(config, "Sign in", lead=lead, body=joined(_note(note), body))
 

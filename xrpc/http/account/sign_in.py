@@ -37,7 +37,7 @@ from xrpc.http.account.problems import Problem, of_oauth
 from xrpc.http.account.servers import tell
 from xrpc.http.account.visit import Visit, path_of
 from xrpc.limits import Kind
-from xrpc.origins import may_be_read_by
+from xrpc.origins import is_asked_by_us, may_be_read_by
 
 Purpose: TypeAlias = Literal["session", "token"]
 
@@ -54,8 +54,9 @@ async def login(visit: Visit) -> Response:
     """`GET /oauth/login`: the form; with `handle`, on to the account's server at once.
 
     `return_to` is a path here to come back to, `scope` what to ask for instead of everything, `need` the scopes that
-    were found missing from what the account in use allowed. Where a page of another origin leads here, the form is
-    shown all the same: nobody is to find themselves signed in as somebody else.
+    were found missing from what the account in use allowed. Where a page of another origin leads here, or any link a
+    browser that acts as somebody already, the form is shown all the same: nobody is to find themselves signed in as
+    somebody else.
     """
     query = visit.request.query_params
     account, scope = _account(query.get("handle", "")), query.get("scope", "")
@@ -64,6 +65,8 @@ async def login(visit: Visit) -> Response:
     if "need" in query and current is not None and account in ("", current.did):
         account, scope = current.did, await _step_up(visit, current, query["need"])
     is_alone = _is_of_themselves(visit.request.headers)
+    if current is not None and account != current.did:
+        is_alone = is_alone and is_asked_by_us(visit.request.headers)
     if account and is_alone and visit.request.method == "GET" and TRANSITION not in tokens(scope):
         return await begin(visit, account, "session", return_to=return_to, scope=scope)
     begun = render.Begin(account, return_to, scope, is_led=not is_alone)

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from appview.db import Connection
 from tests.network.network import Network
 from tests.network.sign_in import consent, deny
-from tests.xrpc.http.account.visitor import ELSEWHERE, Visitor, application, form, forms
+from tests.xrpc.http.account.visitor import BY_HAND, ELSEWHERE, Visitor, application, form, forms
 from xrpc.http.account.visit import path_of
 
 
@@ -117,6 +117,18 @@ async def test_a_page_elsewhere_begins_nothing(visitor: Visitor, network: Networ
         assert "Go on only if it is yours." in page.text
     assert (await visitor.head(f"/oauth/login?handle={user.handle}")).status_code == 200
     assert await connection.fetchval("select count(*) from oauth_requests") == 0
+
+
+async def test_no_link_signs_a_browser_in_as_somebody_else(visitor: Visitor, network: Network) -> None:
+    """Also where browsers say nothing of where it stood: in a mail, or in one that is old."""
+    user, other = await network.create_account("listener"), await network.create_account("mallory")
+    await visitor.sign_in(network, user)
+    for headers in (BY_HAND, {}):
+        page = await visitor.open(f"/oauth/login?handle={other.handle}", headers)
+        assert form(page, "/oauth/login").fields["account"] == other.handle
+    begun = await visitor.open(f"/oauth/login?handle={other.handle}", {"Sec-Fetch-Site": "same-origin"})
+    assert begun.status_code == 303
+    assert (await visitor.open(f"/oauth/login?handle={user.did}")).status_code == 303
 
 
 async def test_the_way_back_is_for_the_browser_that_began_and_once(
