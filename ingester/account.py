@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
+from appview.accounts import erasure
 from appview.db import Connection, Pool
 from appview.index import actors, repos
 from appview.jobs.identity import GIVEN_UP, MOVED
@@ -93,6 +94,12 @@ class Accounts:
         else:
             is_purged = said.status == DELETED and not said.active and job.note == DELETED
             await self._lanes.run(did, lambda: self._set(job, said, lacking=lacking, is_purged=is_purged))
+
+    async def erase(self, job: Job) -> None:
+        """Forget all of an account that asked to be forgotten here, whatever its PDS says."""
+        lock = self._settling.setdefault(job.subject, asyncio.Lock())
+        async with lock:
+            await self._lanes.run(job.subject, lambda: self._erase(job))
 
     async def _pds(self, did: str, max_age: float) -> str:
         """The PDS of the account. Who hides it must be that now: the one it has left says that it is not active."""
@@ -209,6 +216,21 @@ class Accounts:
                 await hurry(connection, "fetch", did)
 
         self._writer.act(write)
+
+    async def _erase(self, job: Job) -> None:
+        did = job.subject
+        asked = await erasure.erasure_of(self._pool, did)
+        await self._writer.room()
+        if asked is not None and asked.state == "purging":
+            if self._effects.held[did]:
+                self._effects.drop(did, await self._states.get(did), "erased")
+            await self._purge(did)
+            self._writer.act(lambda connection, _now: erasure.end_purging(connection, did))
+            log.info("%s is forgotten, as it asked to be", did)
+        self._writer.batch.finish(job)
+        await self._writer.durable()
+        self._states.forget(did)
+        self._signers.purge(did)
 
     async def _purge(self, did: str) -> None:
         """Forget all of an account, some at a time: between two transactions others are written."""

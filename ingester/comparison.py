@@ -17,7 +17,7 @@ from appview.net.errors import Gone
 from appview.net.identity import IdentityResolver
 from ingester.budget import HostClient
 from ingester.copies import Copies, Source
-from ingester.differences import Held, differences
+from ingester.differences import HELD, Held, differences
 from ingester.effects import is_large
 from ingester.export import Export
 from ingester.hosts import HostError, NoRepo, NotServed, get_repo_status
@@ -168,20 +168,13 @@ class Comparer:
 
     async def _beside(self, connection: Connection, export: Export) -> Findings:
         """The records that differ."""
-        did, last = export.commit.did, Held("", None, is_sound=True)
+        commit, last = export.commit, Held("", None, is_sound=True)
+        did = commit.did
 
         async def held() -> AsyncIterator[Held]:
             nonlocal last
             start = f"at://{did}/"
-            rows = connection.cursor(
-                """
-                select uri, cid, cid is null or sha256(value) = substr(cid, 5) from records
-                where uri > $1 and uri < $2 order by uri
-                """,
-                start,
-                f"at://{did}0",
-                prefetch=_PREFETCH,
-            )
+            rows = connection.cursor(HELD, start, f"at://{did}0", commit.rev, prefetch=_PREFETCH)
             async for uri, cid, is_sound in rows:
                 last = Held(uri[len(start) :], cid, is_sound)
                 yield last
@@ -199,7 +192,7 @@ class Comparer:
                 elif last.cid != cid:
                     yield Finding(did, f"{uri} is {CID(last.cid)} here, and {CID(cid)} in its repository")
                 else:
-                    yield Finding(did, f"{uri} is kept with bytes that are not those of its CID")
+                    yield Finding(did, f"{uri} is kept with bytes that are not those of its CID, or was not proven")
 
     async def _is_left_out(self, connection: Connection, export: Export, path: str, cid: bytes) -> bool:
         """Whether a record is not here since it is large, and stands under another key as well (`Effects.change`)."""

@@ -1,13 +1,31 @@
 """What a repository and the index have of it not in common: two sequences in the same order, merged."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ingester.export import Entry
 
+HELD: Final = """
+    select uri, case when is_ahead then before_cid else cid end,
+        is_ahead or (proven_by <> 'write' and (cid is null or sha256(value) = substr(cid, 5)))
+    from (
+        select records.*, before_cid,
+            pending.uri is not null and proven_by = 'write' and records.rev > $3 as is_ahead
+        from records left join pending using (uri)
+        where records.uri > $1 and records.uri < $2
+    ) as held
+    order by uri
+"""
+"""What is held between two URIs, as the repository can have it at the rev $3, in the columns of `Held`: what was
+written through us after that is not in it, and what was there before is (`appview.index.pending`).
+"""
+
 
 class Held(NamedTuple):
-    """A record as the index has it: None for the `cid` of a tombstone, and whether its bytes are what its CID says."""
+    """A record as the index has it: None for the `cid` of a tombstone.
+
+    `is_sound`: its bytes are what its CID says, and it was proven.
+    """
 
     path: str
     cid: bytes | None
@@ -35,7 +53,7 @@ async def differences(entries: AsyncIterator[Entry], held: AsyncIterator[Held]) 
             if entry.cid != cid or not is_sound:
                 yield Difference(*entry)
             entry = await anext(entries, None)
-        elif cid is not None:
+        elif cid is not None or not is_sound:
             yield Difference(path, None)
     while entry is not None:
         yield Difference(*entry)

@@ -237,11 +237,12 @@ class Discovery:
 
 
 async def _unknown(connection: Connection, dids: Sequence[str]) -> list[str]:
-    """Those of `dids` that are not followed."""
+    """Those of `dids` that are not followed, but for who asked to be forgotten here: they come back by themselves."""
     rows = await connection.fetch(
         """
         select did from unnest($1::text[]) as listed (did)
         where not exists (select from repos where repos.did = listed.did)
+            and not exists (select from erasures where erasures.did = listed.did)
         """,
         dids,
     )

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Container
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from appview.accounts.erasure import ERASE
 from appview.config import Config
 from appview.db import AWAY, Pool, create_pool
 from appview.index import repos
@@ -70,8 +71,8 @@ class Engine:
     """One shard's ingester: `async with engine(config, url) as e`, then `await e.run()`.
 
     The loops, each a task of `run`: one a upstream (`Upstream.run`), one a source of discovery (`Discovery.run`), one a
-    kind of job (`Worker.run`: fetch, drain, status, recheck, shift, gap), the watch over the upstreams (`Watch.run`),
-    the audit (`Audit.run`), the writer (`Writer.run`) and the heartbeat (`_report`).
+    kind of job (`Worker.run`: fetch, drain, status, recheck, erase, shift, gap), the watch over the upstreams
+    (`Watch.run`), the audit (`Audit.run`), the writer (`Writer.run`) and the heartbeat (`_report`).
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Engine:
             "drain": Worker(pool, "drain", DRAINS, drainer.drain, self.metrics, leadership),
             "status": Worker(pool, "status", AT_HOSTS, accounts.settle, self.metrics, leadership),
             "recheck": Worker(pool, "recheck", AT_HOSTS, accounts.settle, self.metrics, leadership),
+            ERASE: Worker(pool, ERASE, 1, accounts.erase, self.metrics, leadership),
             SHIFT: Worker(pool, SHIFT, 1, Turns(self.writer).shift, self.metrics, leadership),
             GAP: Worker(pool, GAP, 1, self.gaps.close, self.metrics, leadership),
         }

@@ -14,13 +14,14 @@ from appview.db import Pool
 from appview.index import repos
 from appview.index.records.fields import MAX_DID_BYTES
 from appview.index.repos import Chain
+from appview.index.settling import UNSEEN
 from appview.jobs.rows import Job
 from appview.net.did_document import DidDocument
 from appview.net.errors import Gone, IdentityError, NotFound
 from appview.net.identity import IdentityResolver
 from ingester.budget import origin
 from ingester.copies import Copies
-from ingester.differences import Difference, Held, differences
+from ingester.differences import HELD, Difference, Held, differences
 from ingester.effects import REFUSED, Effects, Version
 from ingester.export import Export
 from ingester.hosts import HostError, NoRepo
@@ -35,7 +36,7 @@ COMPARED: Final = 1_000
 """Records of the index read at once."""
 AUDIT: Final = "audit"
 """The note of a fetch that ought to find nothing to change."""
-_OF_THE_PDS: Final = frozenset({AUDIT, "host_is_ahead", "reactivated", "resync"})
+_OF_THE_PDS: Final = frozenset({AUDIT, UNSEEN, "host_is_ahead", "reactivated", "resync"})
 """Notes of fetches that an upstream's copy is no answer to: what the PDS has is in question."""
 
 log = logging.getLogger("plyr.fetch")
@@ -122,7 +123,9 @@ class Fetcher:
             state = await self._states.get(did)
             if chain is None:
                 chain = Chain(did, "in_progress", None, None, None, None, "wanted")
-                self._effects.track(did, "wanted")
+            if did not in self._states.tracked:
+                # It is new; or its account signed in, which is told to no ingester but by the job for this.
+                self._effects.track(did, chain.reason)
             before.append(chain)
             if state is None or state.status != "in_progress":
                 self._effects.stand(chain._replace(status="in_progress"), state)
@@ -171,7 +174,7 @@ class Fetcher:
         is_drift = job.note == AUDIT and commit.rev == before.rev
         judged, count, some = Judged(), 0, list[Difference]()
         entries = export.entries(self._effects.types)
-        async with aclosing(differences(entries, self._held(did))) as found:
+        async with aclosing(differences(entries, self._held(did, commit.rev))) as found:
             async for difference in found:
                 some.append(difference)
                 if len(some) == STEP:
@@ -184,20 +187,12 @@ class Fetcher:
         await self._lanes.run(did, lambda: self._end(job, head._replace(fetched_at=asked_at)))
         log.info("%s fetched at %s: %d records changed", did, commit.rev, count)
 
-    async def _held(self, did: str) -> AsyncIterator[Held]:
-        """The records that are here of `did`, some at a time, in the order of their paths as bytes."""
+    async def _held(self, did: str, rev: str) -> AsyncIterator[Held]:
+        """The records that are here of `did` at `rev`, some at a time, in the order of their paths as bytes."""
         start, last = f"at://{did}/", f"at://{did}/"
         while True:
             async with self._pool.acquire() as connection:
-                rows = await connection.fetch(
-                    """
-                    select uri, cid, cid is null or sha256(value) = substr(cid, 5) from records
-                    where uri > $1 and uri < $2 order by uri limit $3
-                    """,
-                    last,
-                    f"at://{did}0",
-                    COMPARED,
-                )
+                rows = await connection.fetch(f"{HELD} limit $4", last, f"at://{did}0", rev, COMPARED)
             for uri, cid, is_sound in rows:
                 yield Held(uri[len(start) :], cid, is_sound)
             if len(rows) < COMPARED:

@@ -25,8 +25,8 @@ POOL_SIZE: Final = 10
 STATEMENT_SECONDS: Final = 10.0
 """A write that is shown waits for the ingester's transaction, which may be a large one."""
 
-_AT_ONCE: Final = Limits(connections=256, connections_per_host=64)
-"""All of those who write at once may have one PDS."""
+_AT_ONCE: Final = Limits(connections=1_024, connections_per_host=64)
+"""Far more than who writes at once: hosts that say nothing to those who sign in keep nobody from writing."""
 
 
 @dataclass(frozen=True, slots=True)

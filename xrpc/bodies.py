@@ -16,6 +16,9 @@ MAX_BODY: Final = 100 * 1024
 MAX_JSON: Final = 1_000_000
 """In bytes, of a procedure's input: what a PDS takes for records (XR-16)."""
 
+MAX_MARKS: Final = 10_000
+"""Commas and brackets in it: two hundred tracks, or a list of a thousand items, have fewer."""
+
 BODY_SECONDS: Final = 5.0
 """How long a body that is announced may keep its first byte back; JSON, all of it."""
 
@@ -83,7 +86,7 @@ def parse_input(body: bytes, nsid: str, validator: Validator) -> dict[str, Any]:
     """As `read_json`, of what was read."""
     try:
         # Strictly, so that no two readers of it find two things in it.
-        value = parse_json(body)
+        value = parse_json(body, max_marks=MAX_MARKS)
     except DataError as error:
         raise InvalidRequest(f"The body is not JSON as it is used here: {error}.") from None
     if found := validator.violations(nsid, value, "input"):

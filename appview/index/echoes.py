@@ -24,6 +24,8 @@ SEVERAL: Final = 2
 """So many PDSes say something about us, rather than about themselves."""
 _RECENT_SECONDS: Final = 600.0
 _KEPT_SECONDS: Final = 7_200.0
+_MAX_HOST: Final = 300
+"""Of a key; longer than any host's name."""
 
 
 class Echo(NamedTuple):
@@ -81,8 +83,8 @@ async def note(connection: Connection, echoes: Sequence[Echo], now: datetime) ->
         """,
         *zip(*rows, strict=True),
     )
-    seen = {echo.pds for echo in echoes if echo.outcome == "seen" and echo.pds is not None}
-    missed = {echo.pds for echo in echoes if echo.is_missed and echo.pds is not None}
+    seen = {echo.pds[:_MAX_HOST] for echo in echoes if echo.outcome == "seen" and echo.pds is not None}
+    missed = {echo.pds[:_MAX_HOST] for echo in echoes if echo.is_missed and echo.pds is not None}
     if not seen | missed:
         return
     hosts = [(pds, now if pds in seen else None, now if pds in missed else None) for pds in sorted(seen | missed)]
@@ -96,7 +98,7 @@ async def note(connection: Connection, echoes: Sequence[Echo], now: datetime) ->
         *zip(*hosts, strict=True),
     )
     await connection.execute(
-        "delete from echo_hosts where greatest(seen_at, missed_at) < $1 - make_interval(secs => $2)",
+        "delete from echo_hosts where greatest(seen_at, missed_at) < $1::timestamptz - make_interval(secs => $2)",
         now,
         _KEPT_SECONDS,
     )

@@ -8,24 +8,29 @@ put back, and the repository is fetched. So no record is believed longer than it
 need not know of any of this.
 """
 
+import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import asyncpg
 
-from appview.db import Connection, Pool
+from appview.db import AWAY, Connection, Pool
 from appview.index import actors
 from appview.index.apply import Change, apply
-from appview.index.counts import Changes
-from appview.index.echoes import Echo, Outcome, note
+from appview.index.echoes import Echo, note
 from appview.index.lock import index_lock
 from appview.index.rebuild import Makers
-from appview.index.records import Incoming, RecordType
+from appview.index.records import RecordType
+from appview.index.records.fields import MAX_DID_BYTES
+from appview.index.settling import LOOK_SECONDS, SKEW_SECONDS, UNSEEN, settle_some
 from appview.jobs.rows import want
-from lexicons.data import decode
 from lexicons.formats import is_tid, tid_time_us
+
+__all__ = ["ALL", "JOB", "SIGNED_IN", "UNSEEN", "OwnWrite", "Shows", "show", "track"]
 
 JOB: Final = "pending"
 """The kind of the job that settles."""
@@ -33,42 +38,12 @@ ALL: Final = "all"
 """Its one subject: all that is pending is settled together."""
 SIGNED_IN: Final = "signed_in"
 """Why a repository is tracked and fetched whose account signed in here."""
-UNSEEN: Final = "unseen_write"
-"""Why a repository is fetched of which a write has not come back, or was taken back: the PDS itself is asked."""
-LOOK_SECONDS: Final = 1.0
-"""How soon it is looked whether a write has come back, and how often."""
-FETCH_SECONDS: Final = 30.0
-"""After so long without it, the repository is wanted."""
-FETCH_AGAIN_SECONDS: Final = 600.0
 LOCK_SECONDS: Final = 2.0
-"""How long a write waits to be shown while others write the index."""
-SKEW_SECONDS: Final = 10.0
-"""How far apart the clocks of our machines may be: a fetch was later than a write if it was later by more than this."""
-AT_ONCE: Final = 500
-"""Writes that are settled in one transaction."""
-_YOUNG_SECONDS: Final = 120.0
-"""For how long after the last write it is looked every second; what is older, every minute."""
+"""How long a write waits for each of those who write the index otherwise."""
+TOGETHER: Final = 500
+"""Writes that are shown in one transaction."""
 _FUTURE_US: Final = 5 * 60 * 1_000_000
 """How far ahead a rev may lie, as where commits are judged."""
-
-# What is to be done about a write, by how things stand: null where there is nothing yet.
-_DUE: Final = f"""
-    select pending.uri, pending.did, actors.active, actors.pds, since, fetch_at is not null as was_fetched_for,
-        least(repos.proven_at, $1::timestamptz) as proven_at, case
-            when records.proven_by = 'live' then 'seen'
-            when records.proven_by = 'fetch' then 'fetched'
-            when repos.rev >= pending.rev then 'rolled_back'
-            when repos.status = 'synchronized' and repos.fetched_at > written_at + interval '{SKEW_SECONDS} s'
-                then 'rolled_back'
-            when actors.active and written_at <= $1 - interval '{FETCH_SECONDS} s'
-                and (fetch_at is null or fetch_at <= $1 - interval '{FETCH_AGAIN_SECONDS} s') then 'overdue'
-        end as outcome
-    from pending
-        left join records using (uri) left join repos on repos.did = pending.did
-        left join actors on actors.did = pending.did
-    where $2::text[] is null or pending.uri = any($2)
-"""  # noqa: S608 - our own numbers
-_SOME_DUE: Final = f"select * from ({_DUE}) as due where outcome is not null order by uri limit {AT_ONCE}"  # noqa: S608 - our own words
 
 _log = logging.getLogger(__name__)
 
@@ -87,58 +62,115 @@ class OwnWrite(NamedTuple):
     block: bytes | None
 
 
-async def show(pool: Pool, makers: Makers, writes: Sequence[OwnWrite], at: datetime) -> None:
-    """Show what a PDS took from us, at the time `at` of its answer; all of `writes`, or none of them.
+class _Answered(NamedTuple):
+    """A change that a PDS has taken, and when it said so."""
 
-    May be called again, and at any time later: what has been proven meanwhile, or overtaken, stays as it is. The rev
-    must be that of the write's own commit. Of collections that are not indexed, of an account that is not active here,
-    and under a rev that is none or lies far ahead, nothing is shown: the firehose will tell. Raises what is in `AWAY`,
-    a TimeoutError among it where others held the index for too long: the write stands at its PDS, and this can be
-    called again. `pool` must be able to write.
+    change: Change
+    at: datetime
+
+
+class _Call:
+    """Writes that wait to be shown, and what came of that."""
+
+    def __init__(self, answered: Sequence[_Answered]) -> None:
+        self.answered = answered
+        self.is_over = False
+        self.error: Exception | None = None
+
+
+class Shows:
+    """Shows what PDSes took from this process. What comes while other writes are being shown waits for the index
+    together: however many there are, they take turns with the ingester as one.
     """
-    changes = [_change(makers, write) for write in writes if write.collection in makers.types and _is_sane(write, at)]
-    if not changes:
-        return
-    try:
-        async with pool.acquire() as connection, connection.transaction():
-            await connection.execute(f"set local lock_timeout = {LOCK_SECONDS * 1000:.0f}")
-            await index_lock(connection)
-            await _show(connection, makers, changes, at)
-    except asyncpg.LockNotAvailableError:
-        raise TimeoutError(f"the index was held by others for more than {LOCK_SECONDS:.0f} s") from None
+
+    def __init__(self, pool: Pool, makers: Makers) -> None:
+        """`pool` must be able to write."""
+        self._pool = pool
+        self._makers = makers
+        self._calls: list[_Call] = []
+        self._turn = asyncio.Lock()
+
+    async def show(self, writes: Sequence[OwnWrite], at: datetime) -> None:
+        """Show `writes`, which their PDS has answered at the time `at`: all of them, or none.
+
+        May be called again, and at any time later: what has been proven meanwhile, or overtaken, stays as it is. The
+        rev must be that of the write's own commit. Of collections that are not indexed, of an account that is not
+        active here, and under a rev that is none or lies far ahead, nothing is shown: the firehose will tell. Raises
+        what is in `AWAY`, a TimeoutError among it where others held the index for too long: the write stands at its
+        PDS, and this can be called again.
+        """
+        call = _Call(
+            [
+                _Answered(_change(self._makers, write), at)
+                for write in writes
+                if write.collection in self._makers.types and _is_sane(write, at)
+            ]
+        )
+        if not call.answered:
+            return
+        self._calls.append(call)
+        try:
+            async with self._turn:
+                if not call.is_over:
+                    await self._show_with(call)
+        finally:
+            self._calls.remove(call)
+        if call.error is not None:
+            raise call.error
+
+    async def _show_with(self, first: _Call) -> None:
+        """Show what waits, `first` in any case. Where the database is away, all hear of it; of what else, `first`."""
+        others = [call for call in self._calls if call is not first and not call.is_over]
+        sizes = accumulate((len(call.answered) for call in others), initial=len(first.answered))
+        calls = [first, *(call for call, size in zip(others, list(sizes)[1:], strict=True) if size <= TOGETHER)]
+        answered = [one for call in calls for one in call.answered]
+        error: Exception | None = None
+        try:
+            async with _locked(self._pool) as connection:
+                await _show(connection, self._makers, answered)
+        except AWAY as away:
+            error = away
+        for call in calls:
+            call.is_over, call.error = True, error
+
+
+async def show(pool: Pool, makers: Makers, writes: Sequence[OwnWrite], at: datetime) -> None:
+    """As `Shows.show`, for once."""
+    await Shows(pool, makers).show(writes, at)
 
 
 async def track(pool: Pool, did: str) -> None:
     """Have the repository of `did` followed from now on, and fetched: its account has signed in here.
 
-    One that is followed already stays as it is. An account that was not active is asked about at its PDS.
+    One that is followed already stays as it is. An account that was not active is asked about at its PDS. Raises what
+    is in `AWAY`.
     """
-    async with pool.acquire() as connection, connection.transaction():
-        await index_lock(connection)
-        await _follow(connection, [did])
+    if len(did) > MAX_DID_BYTES:
+        return  # No ingester would take it in.
+    try:
+        async with _locked(pool) as connection:
+            await _follow(connection, [did])
+    except TimeoutError:
+        # The job makes it tracked too, though not at once.
+        async with pool.acquire() as connection:
+            await want(connection, "fetch", [did], note=SIGNED_IN)
 
 
-async def settle(pool: Pool, types: Mapping[str, RecordType], now: datetime) -> float | None:
-    """Let go of what has come back, take back what has not, and have fetched what is overdue.
-
-    Returns the seconds after which it is worth being called again; None where that is soon enough in a minute, or where
-    nothing is pending. Nobody else is held up where there is nothing to be done.
-    """
-    async with pool.acquire() as connection:
-        due: Sequence[asyncpg.Record] = await connection.fetch(_SOME_DUE, now, None)
-        if due:
-            async with connection.transaction():
-                await index_lock(connection)
-                due = await _settle(connection, types, now)
-        if len(due) == AT_ONCE:
-            return 0.0
-        young = await connection.fetchval(
-            "select exists (select from pending where written_at > $1)", now - timedelta(seconds=_YOUNG_SECONDS)
-        )
-    return LOOK_SECONDS if young else None
+@asynccontextmanager
+async def _locked(pool: Pool) -> AsyncIterator[Connection]:
+    """A transaction that holds the index's lock. Raises TimeoutError where others had it for too long."""
+    try:
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(f"set local lock_timeout = {LOCK_SECONDS * 1000:.0f}")
+            await index_lock(connection)
+            yield connection
+    except asyncpg.LockNotAvailableError:
+        raise TimeoutError(f"others held the index for more than {LOCK_SECONDS:.0f} s") from None
 
 
 def _is_sane(write: OwnWrite, at: datetime) -> bool:
+    if len(write.did) > MAX_DID_BYTES:
+        return False
     if is_tid(write.rev) and tid_time_us(write.rev) <= at.timestamp() * 1_000_000 + _FUTURE_US:
         return True
     _log.warning("%s is not shown before it is proven: its PDS names the rev %.40r", write.uri, write.rev)
@@ -154,49 +186,66 @@ def _change(makers: Makers, write: OwnWrite) -> Change:
 # --- showing ---
 
 
-async def _show(connection: Connection, makers: Makers, changes: Sequence[Change], at: datetime) -> None:
-    await _follow(connection, {change.did for change in changes})
-    # What is pending of them from before, and was seen by now, is what was there before what is shown now.
-    await _settle(connection, makers.types, at, [change.uri for change in changes])
-    fresh = await _not_overtaken(connection, changes, at)
-    if not fresh:
-        return
-    await _remember(connection, makers.types, fresh, at)
-    await apply(connection, makers.types, fresh, at)
-    await want(connection, JOB, [ALL], delay=LOOK_SECONDS)
+class _Standing(NamedTuple):
+    """How a write stands to what the index knows."""
+
+    is_strange: bool
+    """Its repository is not tracked, or its account not active."""
+    is_pending: bool
+    """An earlier write of its record is."""
+    is_overtaken: bool
+    """The index knows better."""
+    is_seen: bool
+    """It has come back before it could be shown."""
+    pds: str | None
 
 
-async def _not_overtaken(connection: Connection, changes: Sequence[Change], at: datetime) -> list[Change]:
-    """Those of `changes` of which the index does not know better; of those that have come back before they could be
-    shown it is noted that they have.
-    """
+async def _show(connection: Connection, makers: Makers, answered: Sequence[_Answered]) -> None:
+    """In one look, where nothing is out of the ordinary: for as long as this takes nobody else can write."""
+    now = max(one.at for one in answered)
+    standings = await _standings(connection, answered)
+    if any(standing.is_strange or standing.is_pending for standing in standings):
+        await _follow(connection, {one.change.did for one in answered})
+        # What is pending of them from before, and was seen by now, is what was there before what is shown now.
+        await settle_some(connection, makers.types, now, [one.change.uri for one in answered])
+        standings = await _standings(connection, answered)
+    await note(connection, [Echo("seen", 0.0, standing.pds) for standing in standings if standing.is_seen], now)
+    fresh = [
+        one
+        for one, standing in zip(answered, standings, strict=True)
+        if not standing.is_overtaken and not standing.is_strange
+    ]
+    if fresh:
+        await _remember(connection, makers.types, fresh)
+        await apply(connection, makers.types, [one.change for one in fresh], now)
+        await want(connection, JOB, [ALL], delay=LOOK_SECONDS)
+
+
+async def _standings(connection: Connection, answered: Sequence[_Answered]) -> list[_Standing]:
+    """How each of these stands, in their order."""
     rows = await connection.fetch(
         f"""
-        select place - 1, actors.pds, records.rev >= written.rev and records.proven_by <> 'write',
-            not actors.active or records.rev >= written.rev or repos.rev >= written.rev
-                or (repos.status = 'synchronized' and repos.fetched_at > $4::timestamptz + interval '{SKEW_SECONDS} s')
-        from unnest($1::text[], $2::text[], $3::text[]) with ordinality as written (uri, did, rev, place)
-            join actors on actors.did = written.did left join repos on repos.did = written.did
-            left join records on records.uri = written.uri
+        select repos.did is null or actors.did is null or not active, pending.uri is not null,
+            coalesce(records.rev >= written.rev or repos.rev >= written.rev or (repos.status = 'synchronized'
+                and repos.fetched_at > written.at + interval '{SKEW_SECONDS} s'), false),
+            coalesce(records.rev >= written.rev and records.proven_by <> 'write', false), actors.pds
+        from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) with ordinality
+            as written (uri, did, rev, at, place)
+            left join actors on actors.did = written.did left join repos on repos.did = written.did
+            left join records on records.uri = written.uri left join pending on pending.uri = written.uri
         order by place
         """,  # noqa: S608 - our own number
-        [change.uri for change in changes],
-        [change.did for change in changes],
-        [change.rev for change in changes],
-        at,
+        *_columns(answered),
     )
-    await note(connection, [Echo("seen", 0.0, pds) for _, pds, is_seen, _ in rows if is_seen], at)
-    return [changes[place] for place, _, _, is_overtaken in rows if not is_overtaken]
+    return [_Standing(*row) for row in rows]
 
 
-async def _remember(
-    connection: Connection, types: Mapping[str, RecordType], changes: Sequence[Change], at: datetime
-) -> None:
-    """Keep what is there before `changes`, unless that is pending itself: then what was there before it is kept."""
-    last = {change.uri: change for change in sorted(changes, key=lambda change: change.rev)}
+async def _remember(connection: Connection, types: Mapping[str, RecordType], answered: Sequence[_Answered]) -> None:
+    """Keep what is there before these, unless that is pending itself: then what was there before it is kept."""
+    last = {one.change.uri: one for one in sorted(answered, key=lambda one: one.change.rev)}
     inherited: dict[str, object] = {}
     for nsid, kind in types.items():
-        uris = [change.uri for change in last.values() if change.collection == nsid]
+        uris = [uri for uri, one in last.items() if one.change.collection == nsid]
         if uris:
             inherited |= await kind.inherited(connection, uris)
     await connection.execute(
@@ -204,17 +253,26 @@ async def _remember(
         insert into pending
             (uri, did, rev, written_at, since, before_rev, before_cid, before_value, before_verdict, before_deviations,
             before_sort_at, before_first_seen_at, before_indexed_at, before_proven_by, before_inherited)
-        select written.uri, written.did, written.rev, $5, $5, records.rev, cid, value, verdict, deviations,
+        select written.uri, written.did, written.rev, at, at, records.rev, cid, value, verdict, deviations,
             sort_at, first_seen_at, indexed_at, proven_by, inherited
-        from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[]) as written (uri, did, rev, inherited)
+        from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::jsonb[])
+            as written (uri, did, rev, at, inherited)
             left join records on records.uri = written.uri
         on conflict (uri) do update set rev = excluded.rev, written_at = excluded.written_at, fetch_at = null
         """,
-        [change.uri for change in last.values()],
-        [change.did for change in last.values()],
-        [change.rev for change in last.values()],
+        *_columns(list(last.values())),
         [inherited.get(uri) for uri in last],
-        at,
+    )
+
+
+def _columns(answered: Sequence[_Answered]) -> tuple[list[object], ...]:
+    """Their URIs, DIDs, revs and times."""
+    changes = [one.change for one in answered]
+    return (
+        [change.uri for change in changes],
+        [change.did for change in changes],
+        [change.rev for change in changes],
+        [one.at for one in answered],
     )
 
 
@@ -229,92 +287,16 @@ async def _follow(connection: Connection, dids: Iterable[str]) -> None:
         list(dids),
     )
     new = [row["did"] for row in rows if row["active"]]
-    await connection.execute(
-        """
-        insert into repos (did, status, reason, status_at) select did, 'desynchronized', $2, now()
-        from unnest($1::text[]) as new (did)
-        """,
-        new,
-        SIGNED_IN,
-    )
+    if new:
+        await connection.execute(
+            """
+            insert into repos (did, status, reason, status_at) select did, 'desynchronized', $2, now()
+            from unnest($1::text[]) as new (did)
+            """,
+            new,
+            SIGNED_IN,
+        )
     for kind in ("fetch", "identity"):
         await want(connection, kind, new, note=SIGNED_IN)
     # A PDS lets nobody write, or sign in, whose account is not active; one that is back is fetched.
     await want(connection, "status", [row["did"] for row in rows if not row["active"]], note=SIGNED_IN)
-
-
-# --- settling ---
-
-
-async def _settle(
-    connection: Connection, types: Mapping[str, RecordType], now: datetime, uris: Sequence[str] | None = None
-) -> list[asyncpg.Record]:
-    """Do what is due, some of it, as in `settle`; of `uris` alone where they are given."""
-    due = await connection.fetch(_SOME_DUE, now, uris)
-    lost = [row for row in due if row["outcome"] == "rolled_back"]
-    overdue = [row for row in due if row["outcome"] == "overdue"]
-    for row in lost:
-        _log.warning("%s was written through us, and is not in its repository: it is taken back", row["uri"])
-    await _roll_back(connection, types, [row["uri"] for row in lost])
-    settled = [row["uri"] for row in due if row["outcome"] != "overdue"]
-    await connection.execute("delete from pending where uri = any($1::text[])", settled)
-    await connection.execute(
-        "update pending set fetch_at = $2 where uri = any($1::text[])", [row["uri"] for row in overdue], now
-    )
-    fetched = {row["did"] for row in (*lost, *overdue) if row["active"]}
-    await want(connection, "fetch", fetched, note=UNSEEN)
-    await note(connection, [_echo(row, now) for row in due if row["outcome"] != "overdue"], now)
-    return due
-
-
-def _echo(row: asyncpg.Record, now: datetime) -> Echo:
-    outcome: Outcome = row["outcome"]
-    until = now if outcome == "rolled_back" else row["proven_at"]
-    # A repository that is being fetched anyway says nothing of the firehose.
-    is_missed = outcome == "rolled_back" or (outcome == "fetched" and row["was_fetched_for"])
-    return Echo(outcome, max(0.0, (until - row["since"]).total_seconds()), row["pds"], is_missed=is_missed)
-
-
-async def _roll_back(connection: Connection, types: Mapping[str, RecordType], uris: Sequence[str]) -> None:
-    """Put back what was there before these writes: records, their projections and the counts, or nothing."""
-    if not uris:
-        return
-    await connection.execute("delete from records where uri = any($1::text[])", uris)
-    rows = await connection.fetch(
-        """
-        insert into records
-            (uri, did, collection, rev, cid, value, verdict, deviations, sort_at, first_seen_at, indexed_at, proven_by)
-        select uri, did, split_part(uri, '/', 4), before_rev, before_cid, before_value, before_verdict,
-            before_deviations, before_sort_at, before_first_seen_at, before_indexed_at, before_proven_by
-        from pending where uri = any($1::text[]) and before_rev is not null
-        returning uri, did, collection, cid, value, verdict, sort_at, indexed_at,
-            (select before_inherited from pending where pending.uri = records.uri) as inherited
-        """,
-        uris,
-    )
-    changes = Changes()
-    for nsid, kind in types.items():
-        gone = [uri for uri in uris if uri.split("/")[3] == nsid]
-        if gone:
-            come = [_incoming(row) for row in rows if row["collection"] == nsid and _was_shown(row)]
-            await kind.swap(connection, gone, come, changes)
-    await changes.apply(connection)
-
-
-def _was_shown(row: asyncpg.Record) -> bool:
-    return row["verdict"] in {"ok", "tolerated"}
-
-
-def _incoming(row: asyncpg.Record) -> Incoming:
-    # `fresh`: the row that is taken out says nothing of what was there before.
-    return Incoming(
-        row["uri"],
-        row["did"],
-        row["cid"],
-        decode(row["value"]),
-        row["sort_at"],
-        row["indexed_at"],
-        len(row["value"]),
-        (row["inherited"],) if row["inherited"] is not None else (),
-        fresh=True,
-    )

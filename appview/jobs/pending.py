@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from appview.db import Connection
-from appview.index.pending import ALL, JOB, settle
+from appview.index.pending import ALL, JOB
+from appview.index.settling import settle
 from appview.jobs.family import Again, Family, Tools
 from appview.jobs.rows import Job, want
 

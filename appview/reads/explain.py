@@ -21,7 +21,7 @@ from lexicons.formats import is_did, parse_at_uri
 MOST: Final = 10_000
 """Of one collection of an account, and of its events: how many are counted."""
 
-_JOB_KINDS: Final = ("drain", "fetch", "identity", "recheck", "shift", "status")
+_JOB_KINDS: Final = ("drain", "fetch", "identity", "recheck", "shift", "status", "writes")
 
 
 class Unexplainable(ValueError):
@@ -118,6 +118,8 @@ async def _record(connection: Connection, uri: str, kind: RecordType) -> asyncpg
     return await connection.fetchrow(
         f"""
         select collection, rev, cid, verdict, deviations, sort_at, first_seen_at, indexed_at, proven_by,
+            case when proven_by = 'write' then (select written_at from pending where pending.uri = records.uri) end
+                as written_at,
             exists (select from {kind.table} where {kind.table}.uri = records.uri) as used
         from records where uri = $1
         """,  # noqa: S608 - a table of our own
@@ -195,6 +197,7 @@ def _record_state(row: asyncpg.Record, account: asyncpg.Record | None, kind: Rec
         "rev": row["rev"],
         "verdict": row["verdict"],
         "provenBy": row["proven_by"],
+        "writtenAt": instant(row["written_at"]),
         "sortAt": instant(row["sort_at"]),
         "firstSeenAt": instant(row["first_seen_at"]),
         "indexedAt": instant(row["indexed_at"]),
@@ -233,6 +236,14 @@ def _told_of_record(
     if record is None:
         only = "" if kind.signal else " Records of its kind are indexed only of accounts that have some of ours."
         return "never-seen", [f"This record was never seen.{only}"]
+    state, sentences = _told_of_version(record, account, answer)
+    if record["written_at"] is not None:
+        at = instant(record["written_at"])
+        sentences.append(f"It was written through us at {at}, and was not yet seen on the firehose.")
+    return state, sentences
+
+
+def _told_of_version(record: asyncpg.Record, account: asyncpg.Record | None, answer: View) -> tuple[str, list[str]]:
     if record["cid"] is None:
         return "deleted", [f"This record was deleted, at revision {record['rev']} or before."]
     if record["verdict"] == "rejected":

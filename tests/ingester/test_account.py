@@ -6,6 +6,9 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
+from appview.accounts.erasure import want_open
+from appview.index import actors
+from appview.index.lock import index_lock
 from appview.jobs.identity import MOVED
 from appview.jobs.rows import want
 from ingester.engine import Engine
@@ -127,6 +130,66 @@ async def test_who_was_forgotten_and_is_back_is_found_again(database_url: str) -
             await there.until(f"select active from actors where did = '{fan.did}'")
             await there.settled(made)
             assert await likes_of(there, track) == 1
+
+
+async def erase(there: World, account: Account) -> None:
+    """Have the account forgotten, as if it had asked for that; all but what the ingester does is done."""
+    await there.connection.execute(
+        "insert into erasures (did, state, records) values ($1, 'purging', false)", account.did
+    )
+    await want(there.connection, "erase", [account.did])
+    await there.until(f"select state = 'done' from erasures where did = '{account.did}'")
+
+
+async def test_who_asked_to_be_forgotten_is_and_stays_so_until_they_come_back(database_url: str) -> None:
+    async with world(database_url) as there:
+        _, fan, track = pair(there)
+        async with there.ingesting() as made:
+            await there.settled(made)
+            assert await likes_of(there, track) == 1
+            await erase(there, fan)
+            assert await likes_of(there, track) == 0
+            for table in ("records", "repos", "actors", "did_documents"):
+                assert await are_of(there, fan, table) == 0, table
+            assert fan.did not in made.states.tracked
+            await made.discovery.want([fan.did], "discovered")
+            await made.discovery.once(there.pds.url)
+            await there.settled(made)
+            assert await are_of(there, fan, "repos") == 0, "what lists it brings nobody back"
+            fan.write(create(fan, 9))
+            await there.until(f"select exists (select from repos where did = '{fan.did}')")
+            await there.settled(made)
+            assert await likes_of(there, track) == 1, "all that it has is here again"
+            assert await are_of(there, fan, "erasures") == 0
+
+
+async def test_a_purge_that_was_asked_for_before_one_came_back_is_not_done_again(database_url: str) -> None:
+    async with world(database_url) as there:
+        _, fan, track = pair(there)
+        async with there.ingesting() as made:
+            await there.settled(made)
+            await want(there.connection, "erase", [fan.did])
+            await there.settled(made)
+            assert await likes_of(there, track) == 1
+            assert await are_of(there, fan, "repos") == 1
+
+
+async def test_a_purge_goes_on_where_another_process_was_stopped(database_url: str) -> None:
+    async with world(database_url) as there:
+        _, fan, track = pair(there)
+        async with there.ingesting() as made:
+            await there.settled(made)
+        await there.connection.execute(
+            "insert into erasures (did, state, records) values ($1, 'purging', false)", fan.did
+        )
+        async with there.connection.transaction():
+            await index_lock(there.connection)
+            assert not await actors.purge(there.connection, fan.did, limit=1)
+        async with there.ingesting():
+            await want_open(there.connection)
+            await there.until(f"select state = 'done' from erasures where did = '{fan.did}'")
+            assert await are_of(there, fan, "records") == 0
+            assert await likes_of(there, track) == 0
 
 
 # Hosts that speak for others

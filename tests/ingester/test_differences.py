@@ -47,6 +47,11 @@ async def test_written_over_what_is_here_they_make_what_is_there(
     assert {path: cid for path, cid in after.items() if cid is not None} == there
 
 
+async def test_an_end_that_was_not_proven_is_written_again() -> None:
+    here: dict[str, tuple[bytes | None, bool]] = {"a/1": (None, False), "a/2": (None, True)}
+    assert await found({}, here) == [("a/1", None)]
+
+
 async def test_a_record_whose_bytes_are_not_its_own_is_written_again() -> None:
     here: dict[str, tuple[bytes | None, bool]] = {"a/1": (b"1", True), "a/2": (b"1", False), "a/3": (None, True)}
     assert await found({"a/1": b"1", "a/2": b"1"}, here) == [("a/2", b"1")]

@@ -74,6 +74,8 @@ async def test_what_is_given_arrives_and_nothing_else(client: Client) -> None:
         (b'{"subject": {"uri": "%s"}}' % URI.encode(), "", 400, "InvalidRequest"),
         (b"subject=1", "application/x-www-form-urlencoded", 400, "InvalidRequest"),
         (b" " * (MAX_JSON + 1), "application/json", 413, "PayloadTooLarge"),
+        # Each of these values is cheap, and all of them together are not.
+        (b'{"record": [%s[]]}' % (b"[]," * 300_000), "application/json", 400, "InvalidRequest"),
     ],
 )
 async def test_what_the_lexicon_does_not_allow_is_refused(

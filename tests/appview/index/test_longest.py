@@ -8,6 +8,7 @@ from typing import Any, Final
 from appview.db import Connection
 from appview.index import actors, repos
 from appview.index.apply import Change, apply
+from appview.index.echoes import Echo, note
 from appview.index.lock import index_lock
 from appview.index.rebuild import Makers
 from appview.index.records.fields import MAX_DID_BYTES, MAX_SUBJECT_BYTES
@@ -151,6 +152,10 @@ async def _write_beside(connection: Connection) -> None:
     await repos.save(connection, [chain], NOW)
     await want(connection, "identity", [AUTHOR, longest_did])
     await connection.execute("insert into did_documents (did, document, fetched_at) values ($1, '{}', $2)", AUTHOR, NOW)
+    await connection.execute(
+        "insert into pending (uri, did, rev, written_at, since) select uri, did, rev, $1, $1 from records", NOW
+    )
+    await note(connection, [Echo("seen", 0.0, f"https://{noise(9000)}.test")], NOW)
     for who in (AUTHOR, longest_did):
         await connection.execute(
             "insert into held_frames (did, frame, reason, received_at) values ($1, 'x', 'r', $2)", who, NOW
@@ -174,6 +179,7 @@ async def _every_index_was_tried(connection: Connection) -> None:
         """
     )
     ours = {"schema_migrations", "shards", "upstreams", "discoveries", "places", "totals", "repo_counts", "rankings"}
+    ours |= {"echoes"}
     for (table,) in tables:
         if table not in ours:
             assert await connection.fetchval(f"select exists (select from {table})"), table

@@ -15,8 +15,9 @@ from appview.db import Connection, Pool
 from appview.index import actors, check, recount, repos
 from appview.index.apply import apply
 from appview.index.lock import index_lock
-from appview.index.pending import FETCH_AGAIN_SECONDS, OwnWrite, settle, show
+from appview.index.pending import OwnWrite, show
 from appview.index.search import differences as search
+from appview.index.settling import FETCH_AGAIN_SECONDS, settle
 from ingester.differences import HELD, Difference, Held, differences
 from ingester.export import Entry
 from lexicons.data import CID, encode
@@ -193,8 +194,10 @@ class Life:
         await self._pool.execute("delete from jobs where kind = 'fetch'")
         rev, there = self.history[count - 1].rev, self.contents(count)
         chain = await self._pool.fetchrow("select rev, data, commit_cid from repos where did = $1", ALICE)
-        before = chain or (None, None, None)
-        await self._take_in([], repos.Chain(ALICE, "in_progress", *before, None, "wanted"))
+        stood: tuple[Any, Any, Any] = (None, None, None)
+        if chain is not None:
+            stood = chain["rev"], chain["data"], chain["commit_cid"]
+        await self._take_in([], repos.Chain(ALICE, "in_progress", *stood, None, "wanted"))
         yield
         found = await self._differences(there, rev)
         yield
