@@ -31,3 +31,4 @@ create table write_intents (
 create unique index write_intents_by_key on write_intents (did, key) where key is not null;
 create index write_intents_of_account on write_intents (did);
 create index write_intents_open on write_intents (held_until) where state in ('intended', 'written');
+create index write_intents_over on write_intents (created_at) where state not in ('intended', 'written');

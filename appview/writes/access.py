@@ -54,9 +54,10 @@ class _NotTaken(Exception):
 class Access:
     """One grant at work: its tokens are fetched when they are needed, and once more when the PDS does not take them."""
 
-    def __init__(self, oauth: OAuth, grants: Grants, grant: int) -> None:
+    def __init__(self, oauth: OAuth, grants: Grants, did: str, grant: int) -> None:
         self._oauth = oauth
         self._grants = grants
+        self._did = did
         self._grant = grant
         self._granted: Granted | None = None
 
@@ -109,11 +110,14 @@ class Access:
 
     async def _fresh(self, refused: str | None) -> Granted:
         try:
-            return await self._grants.fresh(self._grant, refused=refused)
+            granted = await self._grants.fresh(self._grant, refused=refused)
         except GrantEnded as error:
             raise SignInAgain(str(error)) from None
         except OAuthError as error:
             raise PdsAway(str(error)) from None
+        if granted.did != self._did:
+            raise SignInAgain("The grant is another account's.")
+        return granted
 
     async def _post(
         self, granted: Granted, nsid: str, body: Body, mime: str, length: int | None, seconds: float
@@ -131,7 +135,7 @@ class Access:
                 total=seconds,
             )
         except BadStatus as error:
-            raise _meaning(error) from None
+            raise _meaning(error, granted.access_token) from None
         except (NotConnected, Refused) as error:
             raise NotSent(f"The PDS cannot be reached: {error}.") from None
         except NetError as error:
@@ -139,24 +143,22 @@ class Access:
         return answer.body
 
 
-def _meaning(error: BadStatus) -> Exception:
+def _meaning(error: BadStatus, token: str) -> Exception:
+    """What an answer says that is not the one hoped for; `token` is not to be seen in it, whatever the PDS says."""
     name, message = _answered(error)
+    message = printable(message.replace(token, "…"))
+    said = f"The PDS answered {error.status}{name and f' {name}'}{message and f': {message}'}"
     if error.status == 401 and name not in _OF_THE_ACCOUNT:
-        return _NotTaken(_said(error))
+        return _NotTaken(said)
     if error.status >= 500 or error.status in _TIRED:
-        return Lost(_said(error), error.status)
+        return Lost(said, error.status)
     if error.status == 429:
-        return RateLimited(_said(error), _pause(error))
+        return RateLimited(said, _pause(error))
     if error.status == 403 and name in _OF_THE_SCOPE:
         return ScopeMissing(message or "what this needs")
     if name == "InvalidSwap":
-        return InvalidSwap(_said(error))
-    return PdsRefused(_said(error), name=name or "UpstreamFailure", status=error.status)
-
-
-def _said(error: BadStatus) -> str:
-    name, message = _answered(error)
-    return f"The PDS answered {error.status}{name and f' {name}'}{message and f': {message}'}"
+        return InvalidSwap(said)
+    return PdsRefused(said, name=name or "UpstreamFailure", status=error.status)
 
 
 def _answered(error: BadStatus) -> tuple[str, str]:
@@ -168,7 +170,7 @@ def _answered(error: BadStatus) -> tuple[str, str]:
     if not isinstance(body, dict):
         return "", ""
     name, message = body.get("error"), body.get("message")
-    return _name(name), printable(message) if isinstance(message, str) else ""
+    return _name(name), message if isinstance(message, str) else ""
 
 
 def _name(name: object) -> str:

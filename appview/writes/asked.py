@@ -85,6 +85,11 @@ class Asked:
         """The one version that may be replaced, where one was named."""
         return None if isinstance(self.swap, Unset) else self.swap
 
+    @property
+    def replaces_another(self) -> bool:
+        """Whether what was there before was another than what will be, so that something must change."""
+        return not isinstance(self.swap, Unset)
+
     def body(self) -> dict[str, Any]:
         """The input of the method (WR-01), as JSON."""
         request: dict[str, Any] = {"repo": self.did}

@@ -35,12 +35,14 @@ PATIENT: Final = Patience()
 class Done(NamedTuple):
     """It is in the repository, as of the commit `rev` with the CID `commit`; both None where nothing had to change.
 
-    `is_exact`: by that very commit, as the PDS said; else as a look has found it.
+    `is_found`: a look has found it there, and the commit may be a later one than that which brought it. `is_steady`:
+    that commit has it for sure.
     """
 
     rev: str | None
     commit: str | None
-    is_exact: bool
+    is_found: bool = False
+    is_steady: bool = True
 
 
 class Attempts:
@@ -90,12 +92,12 @@ class Attempts:
             rev, commit = self._asked.commit(said)
         except (ValueError, AttributeError) as error:
             raise Lost(f"The PDS did not answer as it should: {error}") from None
-        if rev is None and (self.lost is not None or self._asked.method == "create"):
+        if rev is None and (self.lost is not None or self._asked.replaces_another):
             # There was nothing to do, since it was done before: by a try whose answer was lost, or by a twin.
             return _found(await self._look())
         if rev is not None and tid_time_us(rev) > (time.time() + MAX_AHEAD) * 1e6:
             raise Lost("The PDS answered with a rev of a time to come.")
-        return Done(rev, commit, is_exact=True)
+        return Done(rev, commit)
 
     async def _swapped(self, error: InvalidSwap) -> Done:
         """Something else is there than was to be replaced: it may be what was to be written."""
@@ -131,7 +133,7 @@ class Attempts:
 
 
 def _found(seen: Seen) -> Done:
-    return Done(seen.rev, seen.commit, is_exact=False)
+    return Done(seen.rev, seen.commit, is_found=True, is_steady=seen.is_steady)
 
 
 def _overtaken() -> Unsettled:

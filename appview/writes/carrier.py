@@ -82,7 +82,7 @@ class Carrier:
         self._pool = pool
         self._grants = grants
         self._oauth = oauth
-        self._makers = makers
+        self._shows = pending.Shows(pool, makers)
         self._patience = patience
         self._under_way: set[asyncio.Task[Any]] = set()
 
@@ -90,9 +90,9 @@ class Carrier:
         """Wait for what is under way; what is cut off all the same is settled later, by a job."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def access(self, grant: int) -> Access:
-        """The PDS of a grant."""
-        return Access(self._oauth, self._grants, grant)
+    def access(self, did: str, grant: int) -> Access:
+        """The PDS of `did`, whose grant it is."""
+        return Access(self._oauth, self._grants, did, grant)
 
     async def carry(self, access: Access, asked: Asked, key: Key | None, make: Make | None = None) -> list[Written]:
         """Have `asked` done once, whatever happens; an edit that comes too late is made anew.
@@ -152,15 +152,13 @@ class Carrier:
         intent = await self._over(intent, key)
         if intent.state in ("written", "settled"):
             return _results(intent), "repeated"
-        if not await journal.take(self._pool, intent):
+        # What may have been done must be the very same, so that it is one whatever comes late; but an edit that was not
+        # done is one of what is there now.
+        is_same = intent.state == "intended" or (intent.state == "abandoned" and make is None)
+        asked = _resumed(asked, intent, is_edit=make is not None) if is_same else _rekeyed(asked, intent)
+        if not await journal.take(self._pool, intent, asked):
             raise Unsettled("The same request is being made by another.")
-        is_open = intent.state == "intended"
-        if is_open:
-            asked = _resumed(asked, intent, is_edit=make is not None)
-        else:
-            asked = _rekeyed(asked, intent)
-            await journal.revise(self._pool, intent.id, asked)
-        return await self._carry_out(access, granted.pds, intent, asked, make, look_first=is_open)
+        return await self._carry_out(access, granted.pds, intent, asked, make, look_first=is_same)
 
     async def _over(self, intent: Intent, key: Key) -> Intent:
         """The same row once nobody is at it any more. Raises IdempotencyMismatch, Unsettled."""
@@ -208,9 +206,9 @@ class Carrier:
             else:
                 await self._note(journal.released(self._pool, intent.id, error.message))
             raise
-        await self._note(journal.written(self._pool, intent.id, done.rev, done.commit, to_show=done.is_exact))
+        await self._note(journal.written(self._pool, intent.id, done.rev, done.commit, to_show=done.is_steady))
         await self._show(asked, done)
-        outcome = "found" if not done.is_exact else "done" if done.rev else "unchanged"
+        outcome = "found" if done.is_found else "done" if done.rev else "unchanged"
         return _of(asked, done), outcome
 
     async def _anew(self, intent: Intent, make: Make) -> Asked | Written:
@@ -228,11 +226,15 @@ class Carrier:
         return again
 
     async def _show(self, asked: Asked, done: Done) -> None:
-        """Have readers see it at once; where that fails, a job sees to it, and the echo does."""
-        if done.rev is None or not done.is_exact:
+        """Have readers see it at once; where that fails, a job sees to it, and the echo does.
+
+        What was found there is shown under a rev that may be later than its own. Then its echo does not confirm it: it
+        is taken back when the chain comes to that rev, and fetched.
+        """
+        if done.rev is None or not done.is_steady:
             return
         try:
-            await pending.show(self._pool, self._makers, own_writes(asked, done.rev), datetime.now(UTC))
+            await self._shows.show(own_writes(asked, done.rev), datetime.now(UTC))
         except (asyncpg.PostgresError, TimeoutError, *AWAY) as error:
             self.metrics.unshown.inc()
             _log.warning("a write of %s is not shown yet: %r", asked.did, error)
@@ -274,7 +276,7 @@ def _results(intent: Intent) -> list[Written]:
 
 
 def _resumed(asked: Asked, intent: Intent, *, is_edit: bool) -> Asked:
-    """The very request that was made before: its keys, its records; an edit replaces what it was made of."""
+    """The request that was made before: its keys, its records; an edit replaces what it was made of."""
     writes = [
         _under(write, uri, Version(decode(block), block, cid) if cid is not None and block is not None else None)
         for write, uri, cid, block in zip(asked.writes, intent.uris, intent.cids, intent.blocks, strict=True)
@@ -283,7 +285,7 @@ def _resumed(asked: Asked, intent: Intent, *, is_edit: bool) -> Asked:
 
 
 def _rekeyed(asked: Asked, intent: Intent) -> Asked:
-    """The request under the keys that were made for it before."""
+    """The request that is made now, under the keys that were made for it before."""
     pairs = zip(asked.writes, intent.uris, strict=True)
     return replace(asked, writes=tuple(_under(write, uri, write.version) for write, uri in pairs))
 

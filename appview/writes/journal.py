@@ -10,7 +10,7 @@ was lost, or its process died. A key stands for one request of one account as lo
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import asyncpg
 
@@ -30,7 +30,7 @@ KEEP: Final = 86_400.0
 _FORGOTTEN_AT_ONCE: Final = 1_000
 
 _COLUMNS: Final = (
-    "id, did, method, uris, cids, blocks, swap, request, state, rev, commit_cid, created_at, "
+    "id, did, method, uris, cids, blocks, swap, request, state, rev, commit_cid, attempts, created_at, "
     "held_until > now() as is_held"
 )
 
@@ -44,7 +44,7 @@ class Intent(NamedTuple):
     uris: tuple[str, ...]
     cids: tuple[CID | None, ...]
     blocks: tuple[bytes | None, ...]
-    """Empty where nothing of it is to be shown any more."""
+    """Empty where they are not needed any more."""
     swap: CID | None
     request: bytes | None
     state: State
@@ -95,15 +95,22 @@ async def find(pool: Pool, did: str, key: str) -> Intent | None:
     return _intent(row) if row else None
 
 
-async def take(pool: Pool, intent: Intent) -> bool:
-    """Hold a write that was not done, or of which that is not known, to try again; False where another was first."""
+async def take(pool: Pool, intent: Intent, asked: Asked) -> bool:
+    """Hold a write that was not done, or of which that is not known, to try it again as `asked`.
+
+    False where another was first.
+    """
     taken = await pool.fetchval(
         """
-        update write_intents set held_until = now() + make_interval(secs => $2), state = 'intended', error = null
-        where id = $1 and (state in ('refused', 'abandoned') or state = 'intended' and held_until <= now())
+        update write_intents set uris = $3, cids = $4, blocks = $5, swap = $6, state = 'intended', error = null,
+            held_until = now() + make_interval(secs => $7)
+        where id = $1 and state = $2 and held_until <= now()
         returning true
         """,
         intent.id,
+        intent.state,
+        *_versions(asked),
+        asked.guarded_by,
         HOLD,
     )
     return bool(taken)
@@ -142,9 +149,13 @@ async def written(pool: Pool, intent: int, rev: str | None, commit: str | None, 
 
 
 async def ended(pool: Pool, intent: int, state: Literal["refused", "abandoned"], reason: str) -> None:
-    """It was not done; what of it was kept to be shown goes."""
+    """It was not done. By the same key the very same may be tried again, unless the PDS said no to it."""
     await pool.execute(
-        "update write_intents set state = $2, error = $3, blocks = '{}', held_until = now() where id = $1",
+        """
+        update write_intents set state = $2, error = $3, held_until = now(),
+            blocks = case when $2 = 'refused' then '{}' else blocks end
+        where id = $1
+        """,
         intent,
         state,
         printable(reason),
@@ -169,13 +180,13 @@ async def open_accounts(connection: Connection) -> list[str]:
 
 
 async def take_open(pool: Pool, did: str, state: State, limit: int) -> list[Intent]:
-    """Hold the writes of an account in `state` that nobody is at; the oldest first."""
+    """Hold the writes of an account in `state` that nobody is at; first those that were looked for least often."""
     rows = await pool.fetch(
         f"""
         with waiting as materialized (
             select id as waiting from write_intents
             where did = $1 and state = $2 and held_until <= now()
-            order by id limit $3 for update skip locked
+            order by attempts, id limit $3 for update skip locked
         )
         update write_intents set held_until = now() + make_interval(secs => $4), attempts = attempts + 1
         from waiting where id = waiting
@@ -186,7 +197,7 @@ async def take_open(pool: Pool, did: str, state: State, limit: int) -> list[Inte
         limit,
         HOLD,
     )
-    return sorted(map(_intent, rows), key=lambda intent: intent.id)
+    return [_intent(row) for row in sorted(rows, key=lambda row: (row["attempts"], row["id"]))]
 
 
 async def settle_shown(connection: Connection, did: str | None = None) -> None:
@@ -216,34 +227,20 @@ async def settled(pool: Pool, intent: int) -> None:
 
 
 async def forget_old(connection: Connection) -> None:
-    """Let go of some of what came to its end a day ago; what is not settled stays."""
-    await connection.execute(
-        """
-        delete from write_intents where id in (
-            select id from write_intents
-            where state in ('settled', 'refused', 'abandoned') and created_at < now() - make_interval(secs => $1)
-            order by id limit $2
+    """Let go of what came to its end a day ago; what is not settled stays."""
+    gone = None
+    while gone in (None, f"DELETE {_FORGOTTEN_AT_ONCE}"):
+        gone = await connection.execute(
+            """
+            delete from write_intents where id in (
+                select id from write_intents
+                where state not in ('intended', 'written') and created_at < now() - make_interval(secs => $1)
+                order by created_at limit $2
+            )
+            """,
+            KEEP,
+            _FORGOTTEN_AT_ONCE,
         )
-        """,
-        KEEP,
-        _FORGOTTEN_AT_ONCE,
-    )
-
-
-async def forget(connection: Connection, did: str) -> None:
-    """Let go of all that an account wrote (rule 11). What is under way meanwhile goes on, and leaves nothing here."""
-    await connection.execute("delete from write_intents where did = $1", did)
-
-
-async def export(connection: Connection, did: str) -> list[dict[str, Any]]:
-    """What is kept of an account's writes, for itself to read; the records are those of its repository."""
-    rows = await connection.fetch(
-        """
-        select method, uris, key, state, rev, error, created_at from write_intents where did = $1 order by id
-        """,
-        did,
-    )
-    return [{**row, "created_at": row["created_at"].isoformat()} for row in rows]
 
 
 def _versions(asked: Asked) -> tuple[Sequence[object], ...]:

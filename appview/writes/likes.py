@@ -84,28 +84,36 @@ async def coming(pool: Pool, nsid: str, did: str, subject: str, cid: str) -> Asy
         await _let_go(pool, nsid, did, subject, like.rkey)
 
 
-async def call_off(pool: Pool, did: str, subject: str) -> str | None:
+async def call_off(pool: Pool, nsid: str, did: str, subject: str, *, patience: float = PATIENCE) -> str | None:
     """The key of a like that may have been written, and that the index need not know; whoever likes next has another.
 
-    Those who are writing it are waited for, so that what is deleted after this is not written after that.
+    Those who are writing it are waited for, up to `patience` seconds, so that what is deleted after this is not written
+    after that.
     """
     loop = asyncio.get_running_loop()
-    until = loop.time() + PATIENCE
+    until = loop.time() + patience
     while True:
-        patient = loop.time() < until
         row = await pool.fetchrow(
             """
-            with there as (select rkey, held_until from coming_likes where did = $1 and subject = $2 for update),
+            with there as (
+                select rkey, held_until > now() or exists (
+                    select from write_intents
+                    where write_intents.did = $1 and state = 'intended' and write_intents.held_until > now()
+                        and 'at://' || $1 || '/' || $3 || '/' || rkey = any(uris)
+                ) as is_held
+                from coming_likes where did = $1 and subject = $2 for update
+            ),
             gone as (
                 delete from coming_likes using there
-                where did = $1 and subject = $2 and (there.held_until <= now() or not $3)
+                where did = $1 and subject = $2 and not ($4 and there.is_held)
                 returning coming_likes.rkey
             )
             select rkey, exists (select from gone) as is_gone from there
             """,
             did,
             subject,
-            patient,
+            nsid,
+            loop.time() < until,
         )
         if row is None:
             return None

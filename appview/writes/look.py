@@ -37,15 +37,20 @@ class Found(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The versions of some records, None where there is none, and a commit as of which they were there, or a later."""
+    """The versions of some records, None where there is none, and the commit that was the newest then.
+
+    `is_steady`: no other came about while the records were read, so they are what that commit has.
+    """
 
     cids: list[CID | None]
     rev: str
     commit: str
+    is_steady: bool
 
 
 async def look(http: HttpClient, pds: str, did: str, uris: Sequence[str]) -> Seen:
     """Which versions of the records `uris` of `did` are there. Raises CannotLook."""
+    before = await _latest(http, pds, did)
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def one(uri: str) -> CID | None:
@@ -59,8 +64,8 @@ async def look(http: HttpClient, pds: str, did: str, uris: Sequence[str]) -> See
     finally:
         for task in tasks:
             task.cancel()
-    # Asked last: what was there before is there as of it.
-    return Seen(cids, *await _latest(http, pds, did))
+    after = await _latest(http, pds, did)
+    return Seen(cids, *after, is_steady=before == after)
 
 
 async def read(http: HttpClient, pds: str, uri: str) -> Found | None:

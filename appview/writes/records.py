@@ -16,6 +16,9 @@ from lexicons.validate import Validator, Violation
 MAX_RECORD: Final = 1_000_000
 """In bytes: what a PDS takes as JSON (WR-04) is not less."""
 
+MAX_SAFE: Final = 2**53 - 1
+"""The largest integer that every PDS reads from JSON as it was written; others would keep another record."""
+
 _LITERAL: Final = "literal:"
 
 
@@ -61,6 +64,8 @@ class Rules:
             block = encode(value)
         except DataError as error:
             raise InvalidRecord(f"This is no record: {error}.") from None
+        if not _is_safe(value):
+            raise InvalidRecord(f"A record with an integer beyond {MAX_SAFE} may be another by the time it is written.")
         if len(block) > MAX_RECORD:
             raise InvalidRecord(f"A record of more than {MAX_RECORD} bytes is not taken.")
         found = self._validator.record_violations(collection, rkey, value)
@@ -69,6 +74,14 @@ class Rules:
         if found:
             raise InvalidRecord(str(found[0]))
         return Version(value, block, CID.of(block))
+
+
+def _is_safe(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_safe, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_safe, value))
+    return not isinstance(value, int) or abs(value) <= MAX_SAFE
 
 
 def swap_of(swap: str | Unset | None) -> CID | Unset | None:

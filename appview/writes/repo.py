@@ -72,15 +72,23 @@ class Repo:
         self._grant = grant
 
     async def create(
-        self, collection: str, record: Record, *, rkey: str | None = None, key: str | None = None
+        self,
+        collection: str,
+        record: Record,
+        *,
+        rkey: str | None = None,
+        key: str | None = None,
+        request: Record | None = None,
     ) -> Written:
         """Write a new record; the same record under the same `rkey` may be created again.
 
         Without an `rkey` one is made: the collection's only one, or a TID (WR-08, WR-10). Raises RecordAlreadyExists
-        where another record is there under it.
+        where another record is there under it. `request` is what the caller said of the record, where that is not all
+        of it: with a `key`, how the same call is known again.
         """
         write = self._create(Create(collection, record, rkey))
-        return await self._one(Asked(self.did, "create", (write,), None), [rkey or ""], [record], key)
+        said = record if request is None else request
+        return await self._one(Asked(self.did, "create", (write,), None), [rkey or ""], [said], key)
 
     async def put(
         self,
@@ -199,7 +207,7 @@ class Repo:
             raise PdsRefused(str(error)) from None
 
     def _access(self) -> Access:
-        return self._desk.carrier.access(self._grant)
+        return self._desk.carrier.access(self.did, self._grant)
 
     def _uri(self, collection: str, rkey: str) -> str:
         return f"at://{self.did}/{collection}/{rkey}"
@@ -214,7 +222,7 @@ class Repo:
                 return self._gone(collection, rkey)
 
     def _create(self, write: Create) -> Write:
-        rkey = write.rkey or self._desk.rules.only_key(write.collection)
+        rkey = self._desk.rules.only_key(write.collection) if write.rkey is None else write.rkey
         if rkey is not None:
             return self._write("create", write.collection, rkey, write.record)
         return self._write("create", write.collection, self._desk.tids.mint(), write.record, minted=True)

@@ -40,6 +40,10 @@ async def settle(pool: Pool, http: HttpClient, identities: IdentityResolver, mak
     reasons: list[NotYet] = []
     pds: str | None = None
     for intent in await journal.take_open(pool, did, "intended", AT_ONCE):
+        if reasons:
+            # The others wait for the same PDS.
+            await _put_off(pool, intent, reasons[0])
+            continue
         try:
             pds = pds or await _pds(identities, did)
             await _settle(pool, http, pds, intent)
@@ -59,6 +63,7 @@ async def _index(pool: Pool, makers: Makers, intent: Intent) -> None:
     if intent.blocks and intent.rev is not None:
         await pending.show(pool, makers, _own_writes(intent, intent.rev), datetime.now(UTC))
     else:
+        await pending.track(pool, intent.did)
         async with pool.acquire() as connection:
             await want(connection, "fetch", [intent.did], note=pending.UNSEEN)
     await journal.settled(pool, intent.id)

@@ -1,6 +1,7 @@
 """A wire to a PDS that does what wires and PDSes do when they fail: each fault befalls the next write, or several."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -30,6 +31,35 @@ class Proxy:
         self.tasks: set[asyncio.Task[object]] = set()
         self._session = session
         self._target = target
+        self._runner = web.AppRunner(self._app(), shutdown_timeout=0.1)
+
+    async def start(self) -> None:
+        """Listen, on any port."""
+        await self._runner.setup()
+        await self.up()
+        self.port = self._runner.addresses[0][1]
+
+    async def up(self) -> None:
+        """Listen again after `down`, on the same port."""
+        self._site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await self._site.start()
+
+    async def down(self) -> None:
+        """Refuse all connections, and break those that there are."""
+        await self._site.stop()
+        for connection in self._runner.server.connections if self._runner.server else ():
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    async def close(self) -> None:
+        """Let go of everything, once what is held up has arrived."""
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self._runner.cleanup()
+
+    def _app(self) -> web.Application:
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_route("*", "/{path:.*}", self.answer)
+        return app
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -37,7 +67,9 @@ class Proxy:
         async def forward() -> web.Response:
             headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
             url = self._target + request.path_qs
-            async with self._session.request(request.method, url, data=body or None, headers=headers) as response:
+            async with self._session.request(
+                request.method, url, data=io.BytesIO(body) if body else None, headers=headers
+            ) as response:
                 self.forwarded += request.method == "POST"
                 return web.Response(
                     status=response.status, body=await response.read(), headers=_passed(response.headers)
@@ -58,18 +90,11 @@ async def proxy(target: str) -> AsyncIterator[Proxy]:
     """A wire to the PDS at `target`, on a port of loopback."""
     async with aiohttp.ClientSession(auto_decompress=True) as session:
         wire = Proxy(session, target)
-        app = web.Application(client_max_size=1 << 30)
-        app.router.add_route("*", "/{path:.*}", wire.answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        wire.port = runner.addresses[0][1]
+        await wire.start()
         try:
             yield wire
         finally:
-            await asyncio.gather(*wire.tasks, return_exceptions=True)
-            await runner.cleanup()
+            await wire.close()
 
 
 def _hang_up(request: web.Request) -> web.StreamResponse:
@@ -146,7 +171,7 @@ async def other_cid(_request: web.Request, forward: Forward) -> web.StreamRespon
     """The PDS does it, and answers with a CID that is not the record's."""
     body = (await forward()).body
     assert isinstance(body, bytes)
-    return web.Response(body=body.replace(b'"bafyrei', b'"bafyreia', 1), content_type="application/json")
+    return web.Response(body=body.replace(b'"bafyrei', b'"bafyreia'), content_type="application/json")
 
 
 def slow(seconds: float) -> Fault:

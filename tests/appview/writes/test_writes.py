@@ -1,6 +1,7 @@
 """What those who write through us get, at a real PDS."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import pytest
@@ -20,6 +21,7 @@ from appview.writes.errors import (
 )
 from lexicons.cid import CID
 from lexicons.data import encode, from_json
+from tests.appview.writes.proxy import before
 from tests.appview.writes.stand import Stand
 from tests.network import records
 
@@ -81,6 +83,7 @@ async def test_another_record_under_the_same_key_is_none(here: Stand) -> None:
         (records.TRACK, None, records.track(title=""), InvalidRecord),
         (records.TRACK, None, records.track() | {"$type": records.LIKE}, InvalidRecord),
         (records.TRACK, None, records.track() | {"duration": 1.5}, InvalidRecord),
+        (records.TRACK, None, records.track() | {"more": [{"deep": 2**53}]}, InvalidRecord),
         (records.TRACK, None, records.track() | {"cover": {"$type": "blob", "cid": "x"}}, InvalidRecord),
         (records.TRACK, None, records.track() | {"more": "x" * 1_000_000}, InvalidRecord),
         (records.TRACK, "not-a-tid", records.track(), InvalidRecord),
@@ -309,6 +312,28 @@ async def test_statements(here: Stand) -> None:
     await here.repo.create(records.TRACK, records.track())
     verbs = [row["verb"] for row in await here.pool.fetch("select verb from statements")]
     assert verbs == ["INSERT", "UPDATE"]
+
+
+async def test_nothing_of_the_database_is_held_while_a_pds_is_asked(here: Stand) -> None:
+    free: list[bool] = []
+
+    async def count() -> None:
+        async with asyncio.timeout(5.0), AsyncExitStack() as stack:
+            connections = [
+                await stack.enter_async_context(here.pool.acquire()) for _ in range(here.pool.get_max_size())
+            ]
+            locks = await connections[0].fetchval(
+                """
+                select count(*) from pg_locks join pg_stat_activity using (pid)
+                where datname = current_database() and pid <> pg_backend_pid()
+                """
+            )
+            free.append(locks == 0)
+
+    here.wire.faults = [before(count)] * 2
+    written = await here.repo.create(records.TRACK, records.track())
+    await here.repo.edit(records.TRACK, written.uri.rpartition("/")[2], lambda record: record | {"title": "Two"})
+    assert free == [True, True]
 
 
 def like(here: Stand) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""Which record a like is to be, while it is written in several places at once."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Final
+
+from appview.db import Connection, Pool
+from appview.writes import likes
+from tests.index_writer import IndexWriter, ref
+
+ALICE: Final = "did:plc:alice"
+BOB: Final = "did:plc:bob"
+LIKE: Final = "fm.plyr.like"
+SUBJECT: Final = "at://did:plc:carol/fm.plyr.track/3lx2wryxkduc2"
+
+
+async def waiting(pool: Pool) -> int:
+    number: int = await pool.fetchval("select count(*) from coming_likes")
+    return number
+
+
+async def test_all_who_like_at_once_write_the_same_record(pool: Pool) -> None:
+    async with AsyncExitStack() as at_once:
+        coming = [
+            await at_once.enter_async_context(likes.coming(pool, LIKE, ALICE, SUBJECT, f"version {number}"))
+            for number in range(3)
+        ]
+        assert coming == [coming[0]] * 3
+        records = [like.record(LIKE, SUBJECT) for like in coming]
+        assert records == [records[0]] * 3
+        assert records[0]["subject"] == {"uri": SUBJECT, "cid": "version 0"}
+        async with likes.coming(pool, LIKE, BOB, SUBJECT, "x") as his:
+            assert his.rkey != coming[0].rkey
+    # Nobody knows whether it was written: who tries again does so by the same key.
+    async with likes.coming(pool, LIKE, ALICE, SUBJECT, "another version") as again:
+        assert again == coming[0]
+
+
+async def test_a_like_that_came_is_waited_for_no_more(pool: Pool, connection: Connection) -> None:
+    index = IndexWriter(connection)
+    async with likes.coming(pool, LIKE, ALICE, SUBJECT, "x") as like:
+        uri = await index.write(ALICE, LIKE, like.rkey, subject=ref(SUBJECT))
+    assert await waiting(pool) == 0
+    first = await likes.first(pool, ALICE, SUBJECT)
+    assert first is not None
+    assert (first[0], await likes.all_of(pool, ALICE, SUBJECT)) == (uri, [uri])
+    assert await likes.first(pool, BOB, SUBJECT) is None
+    # And once it is gone again, by whomever, the next one is another.
+    await index.delete(uri)
+    async with likes.coming(pool, LIKE, ALICE, SUBJECT, "x") as after:
+        assert after.rkey != like.rkey
+
+
+async def test_a_like_that_failed_long_ago_is_not_tried_as_of_then(pool: Pool) -> None:
+    async with likes.coming(pool, LIKE, ALICE, SUBJECT, "x") as like:
+        pass
+    await pool.execute("update coming_likes set asked_at = now() - interval '2 hours'")
+    async with likes.coming(pool, LIKE, ALICE, SUBJECT, "x") as after:
+        assert after.rkey > like.rkey
+
+
+async def test_what_is_called_off_was_written_before_or_never_is(pool: Pool) -> None:
+    async with likes.coming(pool, LIKE, ALICE, SUBJECT, "x") as like:
+        calling = asyncio.create_task(likes.call_off(pool, LIKE, ALICE, SUBJECT))
+        await asyncio.sleep(0.3)
+        assert not calling.done()
+        assert await likes.call_off(pool, LIKE, BOB, SUBJECT) is None
+    assert await calling == like.rkey
+    assert await likes.call_off(pool, LIKE, ALICE, SUBJECT) is None
+    async with likes.coming(pool, LIKE, ALICE, SUBJECT, "x") as after:
+        assert after.rkey != like.rkey
+
+
+async def test_whoever_calls_it_off_does_not_wait_for_ever(pool: Pool) -> None:
+    async with likes.coming(pool, LIKE, ALICE, SUBJECT, "x") as like:
+        assert await likes.call_off(pool, LIKE, ALICE, SUBJECT, patience=0.1) == like.rkey
+    assert await waiting(pool) == 0
