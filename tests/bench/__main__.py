@@ -18,6 +18,7 @@ from tests.bench import (
     reading,
     repositories,
     verified_commits,
+    write_to_own_view,
     write_to_visible,
 )
 from tests.bench.measure import Figure
@@ -30,11 +31,13 @@ FIGURES: dict[str, Callable[[Say], Figure | list[Figure]]] = {
     "durable_commits": durable_commits.run,
     "backfill_records": backfill_records.run,
     "write_to_visible": write_to_visible.run,
+    "write_to_own_view": write_to_own_view.run,
     "feed_latest": feed_latest.run,
     "reading": reading.run,
 }
 TOGETHER = {
     **dict.fromkeys(("write_to_visible_p50_ms", "write_to_visible_p99_ms"), "write_to_visible"),
+    **dict.fromkeys(("write_to_own_view_p50_ms", "write_to_own_view_p99_ms"), "write_to_own_view"),
     **dict.fromkeys(("feed_latest_p99_ms", "feed_latest_cached"), "feed_latest"),
     **dict.fromkeys(reading.FIGURES, "reading"),
 }
@@ -79,7 +82,7 @@ def _say(text: str) -> None:
 
 
 def _print_table(figures: list[Figure]) -> None:
-    row = "{:<23} {:>10} {:<13} {:>10} {:>9} {:>10} {:>8}  {}"
+    row = "{:<24} {:>10} {:<13} {:>10} {:>9} {:>10} {:>8}  {}"
     print(row.format("figure", "ours", "unit", "limit", "of limit", "peer", "x peer", "peer is"))
     for f in figures:
         cells = (

@@ -18,7 +18,7 @@ from tests.bench.load import Ask
 from tests.bench.million.cached import FOLDER, database, server
 from tests.bench.questions import everything, sample, sign_in
 from tests.bench.serving import SERVICE_DID, serving
-from xrpc.methods import METHODS
+from xrpc.methods import QUERIES
 
 Say = Callable[[str], None]
 
@@ -91,7 +91,7 @@ def run(say: Say, size: str = "1m") -> int:
 
 
 def _forgotten(asked: Iterable[str]) -> set[str]:
-    return set(METHODS) - NOT_ASKED - {name.partition(" ")[0] for name in asked}
+    return set(QUERIES) - NOT_ASKED - {name.partition(" ")[0] for name in asked}
 
 
 async def _look(url: str) -> tuple[frozenset[str], dict[str, list[Ask]]]:

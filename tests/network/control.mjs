@@ -38,7 +38,10 @@ export const startControl = async (port, { pdses, crawlers, state }) => {
       if (!text) throw new NotFound(`No account here has the handle ${handle}.`)
       return text.replace(/^did=/, '')
     },
-    'PUT txt': ({ args: [name], body }) => zone.set(name, body),
+    'PUT txt': async ({ args: [name], body }) => {
+      zone.set(name, body)
+      if (name.startsWith('_lexicon.')) await Promise.all(pdses.map((pds) => pds.forgetLexicons()))
+    },
     'PUT handles': ({ args: [handle], body }) => zone.set(`_atproto.${handle}`, body && `did=${body}`),
     'PUT hosts': ({ args: [host], body }) => {
       if (body) hosts.set(host, body)

@@ -109,6 +109,11 @@ export class Pds {
     return Object.fromEntries(rows.map(({ purpose, token }) => [purpose, token]))
   }
 
+  /** Lets it look for each lexicon anew, though it found or missed it within the day. */
+  async forgetLexicons() {
+    await this.#server?.ctx.accountManager.db.db.deleteFrom('lexicon').execute()
+  }
+
   /** Lets the next commit ask the crawlers for a crawl, though one has asked within 20 minutes. */
   forgetCrawlRequests() {
     if (this.#server) this.#server.ctx.crawlers.lastNotified = -Infinity

@@ -106,20 +106,22 @@ def short_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def system_beside(addresses: Addresses, database_url: str, *more: str) -> Iterator[System]:
-    """Ingester, web and worker of a system that follows the PDSes of a network, and `more`, on that database."""
+def system_beside(addresses: Addresses, database_url: str, *more: str, **settings: str) -> Iterator[System]:
+    """Ingester, web and worker of a system that follows the PDSes of a network, and `more`, on that database.
+
+    `settings` are more of its settings, or others than these.
+    """
     upstreams = [*(pds.url for pds in addresses.pds), *more]
     with ExitStack() as stack:
         folder = stack.enter_context(short_folder())
-        system = System(
-            folder,
-            database_url,
-            redis_url=stack.enter_context(redis(folder / "redis")),
-            plc_url=addresses.plc,
-            relay_urls=",".join(upstreams),
-            resolve=resolve_setting(addresses, DOMAIN),
-            secret_key="of a system that is gone in a minute",
-        )
+        ours = {
+            "redis_url": stack.enter_context(redis(folder / "redis")),
+            "plc_url": addresses.plc,
+            "relay_urls": ",".join(upstreams),
+            "resolve": resolve_setting(addresses, DOMAIN),
+            "secret_key": "of a system that is gone in a minute",
+        }
+        system = System(folder, database_url, **(ours | settings))
         stack.callback(system.close)
         for child in (system.ingester, system.web, system.worker):
             child.start()

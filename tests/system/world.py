@@ -113,15 +113,14 @@ class System:
     def __init__(self, folder: Path, database_url: str, **settings: str) -> None:
         self.folder = folder
         self.database_url = database_url
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
         self.settings = {
             "dev": "1",
             "data_dir": str(folder / "data"),
             "database_url": database_url,
-            "bind": f"127.0.0.1:{port}",
+            "bind": f"127.0.0.1:{free_port()}",
             "host_rate": "1000",
         } | settings
+        self.url = f"http://{self.settings['bind']}"
         self.children: list[Child] = []
         self.ingester = self.child("ingester", "-m", "ingester", "run")
         self.web = self.child("web", "-m", "xrpc")
