@@ -55,6 +55,9 @@ _VERBS: Final[Mapping[bool, str]] = {True: "GET, HEAD, OPTIONS", False: "POST, O
 """By whether it is a query."""
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+_SEVERAL: Final = "writes"
+"""Of applyWrites, each of which counts."""
+
 _is_key = re.compile(r"[!-~]{1,255}").fullmatch
 
 
@@ -165,6 +168,9 @@ class Dispatcher:
         verdict = await _limits(request).check(kind_of(method.nsid), _who(request, caller))
         verdict.require()
         values = await self._input(method, request)
+        if (more := len(values.get(_SEVERAL, ())) - 1) > 0:
+            verdict = await _limits(request).check(kind_of(method.nsid), _who(request, caller), more)
+            verdict.require()
         with (self._uploads if method.takes_bytes else self._writes).one(viewer):
             try:
                 async with asyncio.timeout(UPLOAD_SECONDS if method.takes_bytes else WRITE_SECONDS):
@@ -180,7 +186,9 @@ class Dispatcher:
     async def _caller(self, method: Method, request: Request) -> Caller | None:
         authentication: Authentication = request.app.state.auth
         limits = _limits(request)
-        with limits.unproven(limits.address(request.scope)):
+        # Whoever brings no token pays for nobody's bad ones.
+        address = limits.address(request.scope) if "authorization" in request.headers else None
+        with limits.unproven(address):
             return await authentication.caller(request.headers, method.nsid, writes=not method.is_query)
 
     async def _input(self, method: Method, request: Request) -> dict[str, Any]:
