@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import orjson
 from yarl import URL
 
 from appview.accounts import erasure
@@ -20,7 +21,6 @@ from appview.jobs.rows import Job
 from appview.net.errors import NetError
 from appview.writes.errors import InvalidWrite, RateLimited, ScopeMissing, SignInAgain, WriteError
 from appview.writes.repo import Delete, Repo
-from lexicons.data import DataError, parse_json
 from lexicons.formats import is_record_key, parse_at_uri
 
 PAGE: Final = 100
@@ -125,8 +125,8 @@ async def _page(tools: Tools, pds: str, did: str, collection: str) -> list[Delet
     url = URL(pds).with_path("/xrpc/com.atproto.repo.listRecords").with_query(query)
     answer = await tools.http.get(url, max_bytes=MAX_PAGE_BYTES)
     try:
-        uris = [parse_at_uri(one["uri"]) for one in parse_json(answer.body)["records"]]
-    except (DataError, KeyError, TypeError, ValueError):
+        uris = [parse_at_uri(one["uri"]) for one in orjson.loads(answer.body)["records"]]
+    except (KeyError, TypeError, ValueError):
         raise TryLater("The PDS lists records otherwise than it should.") from None
     rkeys = {uri.rkey for uri in uris if uri.rkey is not None and is_record_key(uri.rkey)}
     return [Delete(collection, rkey) for rkey in sorted(rkeys)]
