@@ -29,6 +29,14 @@ _ACCOUNTS: Final = """
     select did, handle, display_name from actors left join bsky_profiles using (did) where did = any($1::text[])
 """
 
+# A document is taken out and put in again: whoever waited for its old row would find none, and not see the new one. So
+# shards that write at once take turns, for a part of the documents each, which the few locks of a transaction allow.
+_TURNS: Final = """
+    select pg_advisory_xact_lock(1886157170, turn) from (
+        select distinct (id & 63)::integer as turn from unnest($1::bigint[] || $2::bigint[]) as id order by turn
+    ) as turns
+"""
+
 _HELD: Final = f"""
     select id, kind, level, key, did, names, words, {LEVEL} as due from search_documents
     where id = any($1::bigint[]) or (id = any($2::bigint[]) and level <> {LEVEL})
@@ -91,6 +99,7 @@ class Documents:
         touched = [identify(key) for key in counted]
         if not changed and not touched:
             return
+        await connection.execute(_TURNS, list(changed), touched)
         held = {row["id"]: row for row in await connection.fetch(_HELD, sorted(changed), touched)}
         gone = []
         come = []

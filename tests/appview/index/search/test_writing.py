@@ -6,10 +6,13 @@ from typing import Any
 
 from appview.db import Connection, connect
 from appview.index import actors
+from appview.index.apply import apply
 from appview.index.lock import index_lock
 from appview.index.search.differences import differences, repair
 from appview.index.search.documents import identify
 from appview.index.search.fill import fill
+from tests.appview.index.filled import MAKERS, change, write
+from tests.appview.index.samples import SUBJECT, did, record
 from tests.appview.index.tables import contents
 from tests.index_writer import NOW, IndexWriter, ref, rkey
 
@@ -144,3 +147,29 @@ async def test_two_who_name_an_account_at_once(database_url: str, connection: Co
         assert row["names"] == [f"handle{place} test", name.lower()]
     assert await differences(connection) == []
     await other.close()
+
+
+async def test_a_shard_that_makes_a_track_popular_while_another_changes_it(
+    database_url: str, connection: Connection
+) -> None:
+    song = f"at://{did(0)}/fm.plyr.track/{rkey(1)}"
+    fans, subject = [did(n) for n in range(1, 11)], {"subject": {**SUBJECT, "uri": song}}
+    await actors.see(connection, [did(0), *fans])
+    await write(connection, change(song, record("fm.plyr.track", {"title": "One"})))
+    shard, other = await connect(database_url), await connect(database_url)
+
+    async def edit() -> None:
+        async with other.transaction():
+            title = {"title": "Two"}
+            await apply(other, MAKERS.types, [change(song, record("fm.plyr.track", title), rev=2)], NOW)
+
+    async with shard.transaction():
+        likes = [change(f"at://{fan}/fm.plyr.like/{rkey(2)}", record("fm.plyr.like", subject)) for fan in fans]
+        await apply(shard, MAKERS.types, likes, NOW)
+        editing = asyncio.create_task(edit())
+        await asyncio.sleep(0.2)
+        assert not editing.done()
+    await editing
+    assert await differences(connection) == []
+    for one in (shard, other):
+        await one.close()
