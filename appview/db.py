@@ -85,18 +85,24 @@ async def connect(
 
 
 async def create_pool(
-    url: str, *, size: int = 10, command_seconds: float = COMMAND_SECONDS, read_only: bool = False, lazy: bool = False
+    url: str,
+    *,
+    size: int = 10,
+    command_seconds: float = COMMAND_SECONDS,
+    read_only: bool = False,
+    lazy: bool = False,
+    tidy: bool = False,
 ) -> Pool:
     """A pool of at most `size` connections, of which one is made now, or with `lazy` none before it is asked for.
 
-    With `read_only` no query can write, and none may change the settings of its session either: nobody sets them back.
+    With `read_only` no query can write. Then, and with `tidy`, none may change the settings of its session either, but
+    for a transaction's time: nobody sets them back, which takes a round trip each time.
 
     Raises Unreachable.
     """
     options = _options(command_seconds, read_only=read_only)
     fewest = 0 if lazy else 1
-    if read_only:
-        # Whoever only reads leaves nothing behind, so that a connection need not be cleaned at each return.
+    if read_only or tidy:
         options["reset"] = _leave
     return await _reached(url, asyncpg.create_pool(url, min_size=fewest, max_size=size, init=_speak_json, **options))
 

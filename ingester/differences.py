@@ -10,7 +10,7 @@ HELD: Final = """
         is_ahead or (proven_by <> 'write' and (cid is null or sha256(value) = substr(cid, 5)))
     from (
         select records.*, before_cid,
-            pending.uri is not null and proven_by = 'write' and records.rev > $3 as is_ahead
+            coalesce(proven_by = 'write' and pending.rev > $3, false) as is_ahead
         from records left join pending using (uri)
         where records.uri > $1 and records.uri < $2
     ) as held

@@ -50,7 +50,9 @@ async def accounts(
         return
     dns = Dns()
     async with (
-        await create_pool(config.database_url, size=POOL_SIZE, command_seconds=STATEMENT_SECONDS, lazy=True) as pool,
+        await create_pool(
+            config.database_url, size=POOL_SIZE, command_seconds=STATEMENT_SECONDS, lazy=True, tidy=True
+        ) as pool,
         HttpClient(config.policy(), lookup=dns.addresses, limits=_AT_ONCE) as http,
     ):
         vault = Vault((config.secret_key, *config.old_secret_keys))

@@ -53,9 +53,9 @@ class Rule(NamedTuple):
 class Kind(Enum):
     """What may be done, with the rules for it."""
 
-    READ = (Rule("credential", Limit(3_000, 60)),)
+    READ = (Rule("credential", Limit(3_000, 60)), Rule("did", Limit(12_000, 60)))
     """A query: see `Limits.read`."""
-    PAGE = (Rule("credential", Limit(120, 60)),)
+    PAGE = (Rule("credential", Limit(120, 60)), Rule("did", Limit(240, 60)))
     """A page about an account, or what is asked for there."""
     WRITE = (Rule("credential", Limit(300, 60)), Rule("did", Limit(600, 60)))
     """A record, written or deleted. PDSes have limits of their own, for hours and days (WR-04)."""
@@ -91,6 +91,7 @@ ALLOWED: Final = Verdict(allowed=True, headers={}, retry_after=0)
 UPLOAD_BLOB: Final = "com.atproto.repo.uploadBlob"
 
 _READ: Final = Kind.READ.value[0].limit
+_READ_BY_ALL: Final = Kind.READ.value[1].limit
 _UNPROVEN: Final = Limit(600, 60)
 """Tokens that do not hold, from one address."""
 _OF_THE_ACCOUNT: Final = frozenset({"AccountTakedown", "AccountDeactivated"})
@@ -115,8 +116,11 @@ class Limits:
     def read(self, who: Who) -> None:
         """Count a query, at once: `check` for what is asked most. Raises XrpcError with 429."""
         key = who.credential
-        if key is not None and not self._rates.pass_here(key, _READ):
-            self._verdict(Kind.READ, self._rates.look_here([Charge(key, _READ)])).require()
+        if key is not None:
+            self._pass(key, _READ)
+        if who.grant is not None and who.did is not None:
+            # Who has no grant reads as their DID alone.
+            self._pass(f"all of {who.did}", _READ_BY_ALL)
 
     async def check(self, kind: Kind, who: Who, amount: int = 1) -> Verdict:
         """Count `amount` of `kind`, or nothing where that is too much; more than all of a limit counts as all of it."""
@@ -148,6 +152,10 @@ class Limits:
             if error.name not in _OF_THE_ACCOUNT:
                 self._rates.pass_here(key, _UNPROVEN)
             raise
+
+    def _pass(self, key: str, limit: Limit) -> None:
+        if not self._rates.pass_here(key, limit):
+            self._verdict(Kind.READ, self._rates.look_here([Charge(key, limit)])).require()
 
     def _key(self, kind: Kind, by: str, value: str) -> str:
         """Where it is counted in Redis, which learns nobody's name, address or session."""

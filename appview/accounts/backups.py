@@ -5,7 +5,8 @@ many there are of each and the SHA-256 of all before it. What is sealed stays se
 key that it is sealed under; tokens and cookies are the digests that the tables have.
 
 What is in the database goes before what is in the file, since it is as new or newer; of two preferences the later one
-counts. So a file may be restored again, or into a system that runs.
+counts. What is older than the last time that its account was forgotten is not put back, by what the database and the
+file know of that. So a file may be restored again, or into a system that runs; of several, the newest comes first.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ AT_ONCE: Final = 500
 _NAME: Final = "plyr-appview backup"
 _TAKEDOWNS: Final = "takedowns"
 _DUMPS: Final[Mapping[str, str]] = {
+    "forgotten": "select to_jsonb(forgotten)::text from forgotten order by account",
     "grants": "select to_jsonb(grants)::text from grants order by id",
     "browsers": """
         select (to_jsonb(browsers) || jsonb_build_object('accounts', (
@@ -44,6 +46,13 @@ _DUMPS: Final[Mapping[str, str]] = {
 }
 """What is copied, in the order in which it is restored: what leads to other rows comes behind them."""
 
+_IS_LATER: Final = """
+    not exists (
+        select from forgotten where account = sha256(convert_to(given.did, 'UTF8')) and at >= given.{since}
+    )
+"""
+"""Of a row that is given: its account was not forgotten since."""
+
 
 class BadBackup(Exception):
     """A file is no backup, or not a whole one; the message is one sentence."""
@@ -56,7 +65,9 @@ class Outcome(NamedTuple):
     given: int
     restored: int
     left_out: int
-    """Of no use here: sealed under a key that is not given, or at the place of something else. The rest was here."""
+    """Not put back: sealed under a key that is not given, at the place of something else, or of an account that was
+    forgotten since. The rest was here.
+    """
 
 
 async def dump(connection: Connection, at: datetime) -> AsyncIterator[bytes]:
@@ -136,6 +147,7 @@ async def restore(connection: Connection, backup: Backup, keys: Collection[bytes
     try:
         await connection.execute("create temp table restored (grant_id bigint primary key) on commit drop")
         outcomes = [
+            await _forgotten(connection, backup),
             await _grants(connection, backup, list(keys)),
             await _browsers(connection, backup),
             await _tokens(connection, backup),
@@ -149,6 +161,18 @@ async def restore(connection: Connection, backup: Backup, keys: Collection[bytes
     return [*outcomes, await _takedowns(connection, backup, dry_run=dry_run)]
 
 
+async def _forgotten(connection: Connection, backup: Backup) -> Outcome:
+    restored = 0
+    for rows in backup.rows("forgotten"):
+        restored += await _insert(
+            connection,
+            "forgotten",
+            rows,
+            "where true on conflict (account) do update set at = excluded.at where forgotten.at < excluded.at",
+        )
+    return _outcome(backup, "forgotten", restored, backup.counts.get("forgotten", 0))
+
+
 async def _grants(connection: Connection, backup: Backup, keys: Sequence[bytes]) -> Outcome:
     restored = 0
     for rows in backup.rows("grants"):
@@ -156,7 +180,11 @@ async def _grants(connection: Connection, backup: Backup, keys: Sequence[bytes])
             connection,
             "grants",
             rows,
-            f"where sealed is null or substring(sealed for {KEY_NAME}) = any($2::bytea[]) on conflict do nothing",
+            f"""
+            where (sealed is null or substring(sealed for {KEY_NAME}) = any($2::bytea[]))
+                and {_IS_LATER.format(since="created_at")}
+            on conflict do nothing
+            """,
             keys,
         )
         # Another may have its number by now: what is sealed is sealed for that number and its account.
@@ -236,18 +264,24 @@ async def _tokens(connection: Connection, backup: Backup) -> Outcome:
 
 
 async def _preferences(connection: Connection, backup: Backup) -> Outcome:
-    restored = 0
+    is_later = _IS_LATER.format(since="updated_at")
+    restored = there = 0
     for rows in backup.rows("preferences"):
+        there += await connection.fetchval(
+            f"select count(*) from jsonb_populate_recordset(null::preferences, $1::text::jsonb) as given where {is_later}",
+            _array(rows),
+        )
         restored += await _insert(
             connection,
             "preferences",
             rows,
-            """
+            f"""
+            where {is_later}
             on conflict (did) do update set value = excluded.value, updated_at = excluded.updated_at
             where preferences.updated_at < excluded.updated_at
             """,
         )
-    return _outcome(backup, "preferences", restored, backup.counts.get("preferences", 0))
+    return _outcome(backup, "preferences", restored, there)
 
 
 async def _erasures(connection: Connection, backup: Backup) -> Outcome:

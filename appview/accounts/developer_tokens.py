@@ -9,7 +9,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from appview.accounts.grant_rows import adopt, condemn
+from appview.accounts.grant_rows import adopt, condemn, hold
 from appview.accounts.vault import digest
 from appview.db import Pool
 
@@ -70,7 +70,7 @@ async def create(pool: Pool, did: str, grant: int, name: str, expires_at: dateti
     text = PREFIX + secrets.token_urlsafe(32)
     async with pool.acquire() as connection, connection.transaction():
         # Two at once would each count the other one out.
-        await connection.execute("select pg_advisory_xact_lock(hashtextextended('developer tokens of ' || $1, 0))", did)
+        await hold(connection, did)
         if await connection.fetchval("select count(*) from developer_tokens where did = $1", did) >= MAX_TOKENS:
             raise TokenRefused(f"An account can have {MAX_TOKENS} tokens; one must be revoked first.")
         await adopt(connection, grant, did, "token")

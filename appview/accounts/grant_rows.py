@@ -4,9 +4,12 @@ A grant is new until a browser or a developer token has it, then live. One that 
 told, and then ended, without its secrets. Its tokens change under a lease, which is in the row, so that nobody keeps a
 connection meanwhile; whoever lost it may neither end the grant nor give the lease back. New tokens are stored by who
 got them, as long as those that they follow are still the ones in the row.
+
+Whoever locks several of an account's rows in one transaction does so in this order, and within a table in that of the
+ids: its erasure, `hold`, browsers, their accounts or developer tokens, grants, jobs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from appview.db import Connection, Pool
@@ -52,6 +55,18 @@ class Row(NamedTuple):
 
 class NotToBeHad(Exception):
     """The grant is not new, or is not of that account or kind."""
+
+
+async def hold(connection: Connection, did: str) -> None:
+    """Until the transaction ends, nobody else gives a grant of the account to a browser or a token, or forgets it."""
+    await connection.execute("select pg_advisory_xact_lock(hashtextextended('grants of ' || $1, 0))", did)
+
+
+async def lock(connection: Connection, grants: Collection[int]) -> None:
+    """Have these grants changed by nobody else until the transaction ends."""
+    await connection.execute(
+        "select from grants where id = any($1::bigint[]) order by id for update", sorted(set(grants))
+    )
 
 
 async def number(pool: Pool) -> int:

@@ -33,3 +33,17 @@ async def permission(pool: Pool, did: str, grant: int) -> Permission | None:
         grant,
     )
     return Permission(*row) if row else None
+
+
+async def is_over(pool: Pool, did: str) -> bool:
+    """Whether all that the account ever allowed is over, but for what deletes its records and is over with that."""
+    over: bool = await pool.fetchval(
+        """
+        select not exists (
+            select from grants where did = $1 and state in ('new', 'live')
+                and not exists (select from erasures where grant_id = grants.id)
+        )
+        """,
+        did,
+    )
+    return over

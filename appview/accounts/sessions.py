@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from appview.accounts.grant_rows import adopt, condemn
+from appview.accounts.grant_rows import adopt, condemn, hold, lock
 from appview.accounts.vault import digest
 from appview.db import Connection, Pool
 
@@ -93,21 +93,33 @@ async def sign_in(pool: Pool, cookie: str | None, did: str, grant: int) -> str:
     """
     new = secrets.token_urlsafe(32)
     async with pool.acquire() as connection, connection.transaction():
-        await adopt(connection, grant, did, "session")
+        await hold(connection, did)
+        crowded = await _crowded(connection, did)
+        await connection.execute(
+            f"select from browsers where {_KNOWN} or id = any($4::bigint[]) order by id for update",  # noqa: S608 - a constant
+            digest(cookie or ""),
+            IDLE,
+            LONGEST,
+            crowded,
+        )
         browser = await _renewed(connection, cookie, new) if cookie is not None else None
         if browser is None:
             browser = await connection.fetchval("insert into browsers (cookie) values ($1) returning id", digest(new))
         replaced = await connection.fetch(
             "delete from browser_accounts where browser = $1 and did = $2 returning grant_id", browser, did
         )
+        too_many = await _make_room(connection, browser, did, crowded)
+        former = [row["grant_id"] for row in replaced]
+        await lock(connection, [grant, *former, *too_many])
+        await adopt(connection, grant, did, "session")
         await connection.execute(
             "insert into browser_accounts (browser, did, grant_id, chosen_at) values ($1, $2, $3, clock_timestamp())",
             browser,
             did,
             grant,
         )
-        await condemn(connection, [row["grant_id"] for row in replaced], _REPLACED)
-        await _make_room(connection, browser, did)
+        await condemn(connection, former, _REPLACED)
+        await condemn(connection, too_many, _CROWDED)
     return new
 
 
@@ -170,23 +182,36 @@ async def _renewed(connection: Connection, cookie: str, new: str) -> int | None:
     return known
 
 
-async def _make_room(connection: Connection, browser: int, did: str) -> None:
-    """Sign out what is too much: of the browser's accounts, and of the account's browsers."""
+async def _crowded(connection: Connection, did: str) -> list[int]:
+    """The browsers of the account that are too many once it signs in with another."""
+    rows = await connection.fetch(
+        """
+        select browser from browser_accounts join grants on grants.id = grant_id
+        where browser_accounts.did = $1 and state = 'live' order by grant_id desc offset $2
+        """,
+        did,
+        MAX_BROWSERS - 1,
+    )
+    return [row["browser"] for row in rows]
+
+
+async def _make_room(connection: Connection, browser: int, did: str, crowded: Collection[int]) -> list[int]:
+    """Sign the account out of `crowded`, and of `browser` whom it has no room for; the grants that they had."""
     rows = await connection.fetch(
         """
         delete from browser_accounts where grant_id = any(array(
-            select grant_id from browser_accounts where browser = $1 order by chosen_at desc offset $3
+            select grant_id from browser_accounts where browser = $1 order by chosen_at desc offset $2
         ) || array(
-            select id from grants where did = $2 and kind = 'session' and state = 'live' order by id desc offset $4
+            select grant_id from browser_accounts where did = $3 and browser = any($4::bigint[])
         )) returning browser, grant_id
         """,
         browser,
+        MAX_ACCOUNTS - 1,
         did,
-        MAX_ACCOUNTS,
-        MAX_BROWSERS,
+        list(crowded),
     )
-    await drop_empty(connection, {row["browser"] for row in rows})
-    await condemn(connection, [row["grant_id"] for row in rows], _CROWDED)
+    await drop_empty(connection, {row["browser"] for row in rows} - {browser})
+    return [row["grant_id"] for row in rows]
 
 
 def _csrf(cookie: str) -> str:

@@ -1,8 +1,11 @@
 """The canary: whether what is written through us comes back by the firehose, and how soon.
 
 What an ingester says of itself cannot tell that something is missing in what it is sent. A write of ours can: we know
-that there is one. A single PDS that is silent says nothing about us, and whoever runs one can make it so; that several
-are, and none is heard, does.
+that there is one. But anybody can run a PDS that is silent, or ever so many under one name, and one that is dead stays
+silent. So it is said that we do not hear (`Unheard.is_blind`) only where nothing at all has come back since, where
+those who wrote since had been heard the day before, and where they are SEVERAL sites and most of those that had: few
+strangers cannot make it so, and one that is silent for long does not keep it from being seen. In all other cases what
+has not come back is no more than a warning. A site is what the last two labels of a host name are, with its port.
 """
 
 from bisect import bisect_left
@@ -20,12 +23,14 @@ BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, inf)
 """Seconds between a PDS's answer and the proof."""
 LATE_SECONDS: Final = 60.0
 """How long a write may be on its way before somebody is to be told."""
-SEVERAL: Final = 2
-"""So many PDSes say something about us, rather than about themselves."""
+SEVERAL: Final = 3
+"""So many sites say something about us, rather than about themselves."""
 _RECENT_SECONDS: Final = 600.0
-_KEPT_SECONDS: Final = 7_200.0
+_HEARD_SECONDS: Final = 86_400.0
+_KEPT_SECONDS: Final = 7 * 86_400.0
 _MAX_HOST: Final = 300
 """Of a key; longer than any host's name."""
+_SITE: Final = "substring(pds from '([^./]+([.][^./]+)?)/*$')"
 
 
 class Echo(NamedTuple):
@@ -48,12 +53,17 @@ class Unheard(NamedTuple):
     seconds: float
     """Since when."""
     is_alone: bool
-    """Whether nothing of what was written through us has come back since then."""
+    """Whether nothing of what was written through us has come back since the last of that."""
+    sites: int
+    """At how many sites of those that were heard within a day before something was written that did not come back, when
+    nothing came back any more."""
+    heard: int
+    """How many sites were heard within a day before anything was heard last."""
 
     @property
     def is_blind(self) -> bool:
         """Whether it is we who do not hear."""
-        return self.hosts >= SEVERAL and self.is_alone
+        return self.sites >= SEVERAL and 2 * self.sites > self.heard
 
 
 class Past(NamedTuple):
@@ -107,21 +117,30 @@ async def note(connection: Connection, echoes: Sequence[Echo], now: datetime) ->
 async def unheard(pool: Pool) -> Unheard:
     """Whether what is written through us comes back."""
     row = await pool.fetchrow(
-        """
-        with late as (
-            select coalesce(actors.pds, pending.did) as pds, since
+        f"""
+        with last as (select max(seen_at) as heard_at from echo_hosts),
+        heard as (
+            select distinct {_SITE} as site from echo_hosts, last where seen_at > heard_at - make_interval(secs => $3)
+        ),
+        late as (
+            select coalesce(actors.pds, pending.did) as pds, since, true as is_recent
             from pending join records using (uri) join actors on actors.did = pending.did
             where records.proven_by = 'write' and actors.active and since < now() - make_interval(secs => $1)
             union all
-            select pds, missed_at from echo_hosts
-            where missed_at > now() - make_interval(secs => $2) and (seen_at is null or seen_at < missed_at)
-        ), sums as (select count(distinct pds) as hosts, min(since) as since from late)
-        select hosts, coalesce(extract(epoch from now() - since), 0)::float8 as seconds,
-            not exists (select from echo_hosts where seen_at > since) as is_alone
-        from sums
-        """,
+            select pds, missed_at, missed_at > now() - make_interval(secs => $2) from echo_hosts
+            where seen_at is null or seen_at < missed_at
+        )
+        select count(distinct pds) filter (where is_recent) as hosts,
+            coalesce(extract(epoch from now() - min(since) filter (where is_recent)), 0)::float8 as seconds,
+            coalesce(max(since) > (select heard_at from last), true) as is_alone,
+            (select count(*) from heard where site in (
+                select {_SITE} from late, last where since > heard_at)) as sites,
+            (select count(*) from heard) as heard
+        from late
+        """,  # noqa: S608 - our own expression
         LATE_SECONDS,
         _RECENT_SECONDS,
+        _HEARD_SECONDS,
     )
     if row is None:
         raise RuntimeError("a row that is always there is not")

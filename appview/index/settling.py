@@ -22,6 +22,13 @@ LOOK_SECONDS: Final = 1.0
 FETCH_SECONDS: Final = 30.0
 """After so long without it, the repository is wanted."""
 FETCH_AGAIN_SECONDS: Final = 600.0
+GIVE_UP_SECONDS: Final = 86_400.0
+"""For how long the word of a PDS is believed that neither its firehose nor its repository bears out."""
+REFUSED_SECONDS: Final = 3_600.0
+"""The same where the repository was asked for REFUSED_TIMES by now, and never came."""
+REFUSED_TIMES: Final = 3
+PAUSE_SECONDS: Final = 5.0
+"""A process that is stopped for longer within one of these transactions loses it, and the index with that."""
 SKEW_SECONDS: Final = 10.0
 """How far apart the clocks of our machines may be: a fetch was later than a write if it was later by more than this."""
 AT_ONCE: Final = 500
@@ -38,15 +45,22 @@ _DUE: Final = f"""
             when repos.rev >= pending.rev then 'rolled_back'
             when repos.status = 'synchronized' and repos.fetched_at > written_at + interval '{SKEW_SECONDS} s'
                 then 'rolled_back'
+            when since <= $1 - interval '{GIVE_UP_SECONDS} s'
+                or since <= $1 - interval '{REFUSED_SECONDS} s' and jobs.attempts >= {REFUSED_TIMES} then 'given_up'
             when actors.active and written_at <= $1 - interval '{FETCH_SECONDS} s'
                 and (fetch_at is null or fetch_at <= $1 - interval '{FETCH_AGAIN_SECONDS} s') then 'overdue'
         end as outcome
     from pending
         left join records using (uri) left join repos on repos.did = pending.did
         left join actors on actors.did = pending.did
-    where $2::text[] is null or pending.uri = any($2)
+        left join jobs on jobs.kind = 'fetch' and jobs.subject = pending.did
 """  # noqa: S608 - our own numbers
 _SOME_DUE: Final = f"select * from ({_DUE}) as due where outcome is not null order by uri limit {AT_ONCE}"  # noqa: S608 - our own words
+_THESE_DUE: Final = f"select * from ({_DUE} where pending.uri = any($2::text[])) as due where outcome is not null"  # noqa: S608 - our own words
+_WHY_LOST: Final = {
+    "rolled_back": "is not in its repository",
+    "given_up": "its PDS has neither said so to others nor shown its repository",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -58,11 +72,12 @@ async def settle(pool: Pool, types: Mapping[str, RecordType], now: datetime) -> 
     nothing is pending. Nobody else is held up where there is nothing to be done.
     """
     async with pool.acquire() as connection:
-        due: Sequence[asyncpg.Record] = await connection.fetch(_SOME_DUE, now, None)
+        due: Sequence[asyncpg.Record] = await connection.fetch(_SOME_DUE, now)
         if due:
             async with connection.transaction():
+                await be_brief(connection)
                 await index_lock(connection)
-                due = await settle_some(connection, types, now)
+                await settle_some(connection, types, now, [row["uri"] for row in due])
         if len(due) == AT_ONCE:
             return 0.0
         young = await connection.fetchval(
@@ -72,17 +87,14 @@ async def settle(pool: Pool, types: Mapping[str, RecordType], now: datetime) -> 
 
 
 async def settle_some(
-    connection: Connection, types: Mapping[str, RecordType], now: datetime, uris: Sequence[str] | None = None
-) -> list[asyncpg.Record]:
-    """Do what is due, some of it, and return that: of `uris` alone where they are given.
-
-    To be called within a transaction that holds the index's lock.
-    """
-    due = await connection.fetch(_SOME_DUE, now, uris)
-    lost = [row for row in due if row["outcome"] == "rolled_back"]
+    connection: Connection, types: Mapping[str, RecordType], now: datetime, uris: Sequence[str]
+) -> None:
+    """Do what is due of `uris`; to be called within a transaction that holds the index's lock."""
+    due = await connection.fetch(_THESE_DUE, now, uris)
+    lost = [row for row in due if row["outcome"] in _WHY_LOST]
     overdue = [row for row in due if row["outcome"] == "overdue"]
     for row in lost:
-        _log.warning("%s was written through us, and is not in its repository: it is taken back", row["uri"])
+        _log.warning("%s was written through us, and %s: it is taken back", row["uri"], _WHY_LOST[row["outcome"]])
     await _roll_back(connection, types, [row["uri"] for row in lost])
     settled = [row["uri"] for row in due if row["outcome"] != "overdue"]
     if settled:
@@ -94,14 +106,18 @@ async def settle_some(
     fetched = {row["did"] for row in (*lost, *overdue) if row["active"]}
     await want(connection, "fetch", fetched, note=UNSEEN)
     await note(connection, [_echo(row, now) for row in due if row["outcome"] != "overdue"], now)
-    return due
+
+
+async def be_brief(connection: Connection) -> None:
+    """Let the transaction that has just begun not hold anything for long while its process does nothing."""
+    await connection.execute(f"set local idle_in_transaction_session_timeout = {PAUSE_SECONDS * 1000:.0f}")
 
 
 def _echo(row: asyncpg.Record, now: datetime) -> Echo:
-    outcome: Outcome = row["outcome"]
+    outcome: Outcome = "rolled_back" if row["outcome"] in _WHY_LOST else row["outcome"]
     until = now if outcome == "rolled_back" else row["proven_at"]
-    # A repository that is being fetched anyway says nothing of the firehose.
-    is_missed = outcome == "rolled_back" or (outcome == "fetched" and row["was_fetched_for"])
+    # A repository that is being fetched anyway says nothing of the firehose; nor does a PDS that shows none.
+    is_missed = row["outcome"] == "rolled_back" or (outcome == "fetched" and row["was_fetched_for"])
     return Echo(outcome, max(0.0, (until - row["since"]).total_seconds()), row["pds"], is_missed=is_missed)
 
 

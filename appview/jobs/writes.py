@@ -5,11 +5,12 @@ from typing import Final
 from appview.db import Connection
 from appview.jobs.family import Family, Tools, TryLater
 from appview.jobs.rows import Job, want
+from appview.writes import likes
 from appview.writes.journal import forget_old, open_accounts, settle_shown
 from appview.writes.settling import NotYet, settle
 
-SETTLE_SECONDS: Final = 150.0
-"""For one account; less than a lease."""
+SETTLE_SECONDS: Final = 60.0
+"""For one account: what is asked of its PDS (`settling.SECONDS`), and of the database."""
 
 
 async def settle_writes(tools: Tools, job: Job) -> None:
@@ -24,6 +25,7 @@ async def want_settled(connection: Connection) -> None:
     """Let go of what is settled, and want what is not; what waits after a failure goes on waiting."""
     await settle_shown(connection)
     await forget_old(connection)
+    await likes.forget_old(connection)
     rows = await connection.fetch(
         """
         select did from unnest($1::text[]) as open (did)

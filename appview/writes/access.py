@@ -33,10 +33,15 @@ _T = TypeVar("_T")
 _OF_THE_SCOPE: Final = frozenset({"ScopeMissingError", "InsufficientScope", "insufficient_scope"})
 # Statuses with which a server says that it did not take the request, though it might another time.
 _TIRED: Final = frozenset({408, 425})
+_OF_GATEWAYS: Final = frozenset({502, 504})
+_MAX_ANSWER: Final = 512 * 1024
+"""In bytes: of a commit with as many writes as there may be, several times over."""
 
 
 class Lost(Exception):
-    """No answer came that says whether the request was carried out. `status` is what was answered, if anything was."""
+    """No answer came that says whether the request was carried out. `status` is that with which the PDS itself said
+    that it failed; a gateway before it, which would not wait any longer, says nothing of that.
+    """
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -72,7 +77,7 @@ class Access:
         """The answer to a procedure; see `post` for what is raised."""
         answer = await self.post(nsid, orjson.dumps(request), "application/json", seconds=seconds)
         try:
-            said = orjson.loads(answer)
+            said = orjson.loads(answer) if len(answer) <= _MAX_ANSWER else None
         except orjson.JSONDecodeError:
             said = None
         if not isinstance(said, dict):
@@ -151,7 +156,7 @@ def _meaning(error: BadStatus, token: str) -> Exception:
     if error.status == 401 and name not in _OF_THE_ACCOUNT:
         return _NotTaken(said)
     if error.status >= 500 or error.status in _TIRED:
-        return Lost(said, error.status)
+        return Lost(said, error.status if name and error.status not in _OF_GATEWAYS else None)
     if error.status == 429:
         return RateLimited(said, _pause(error))
     if error.status == 403 and name in _OF_THE_SCOPE:

@@ -58,6 +58,8 @@ class Asked:
     writes: tuple[Write, ...]
     swap: CID | Unset | None = UNSET
     swap_commit: str | None = None
+    base: str | None = None
+    """The CID of the commit that was the newest before this was first sent; None where that is not known."""
     by_put: bool = True
     """Whether a new record is put where none is, or else created, for whoever may do no more than that."""
 
@@ -90,11 +92,16 @@ class Asked:
         """Whether what was there before was another than what will be, so that something must change."""
         return not isinstance(self.swap, Unset)
 
-    def body(self) -> dict[str, Any]:
-        """The input of the method (WR-01), as JSON."""
+    def body(self, *, again: bool = False) -> dict[str, Any]:
+        """The input of the method (WR-01), as JSON.
+
+        What is asked `again`, after a reply was lost, is to be done on top of what was there before alone, so that
+        nothing is undone that was done since.
+        """
         request: dict[str, Any] = {"repo": self.did}
-        if self.swap_commit is not None:
-            request["swapCommit"] = self.swap_commit
+        on_top_of = self.swap_commit or (self.base if again and self.guarded_by is None else None)
+        if on_top_of is not None:
+            request["swapCommit"] = on_top_of
         if self.method == "apply":
             return request | {"writes": [_of_many(write) for write in self.writes]}
         (write,) = self.writes
@@ -124,31 +131,34 @@ class Asked:
             raise ValueError("The PDS answers with a commit that is none.")
         return rev, cid
 
-    def finding(self, seen: Sequence[CID | None]) -> Finding:
+    def finding(self, seen: Sequence[CID | None], *, is_unchanged: bool) -> Finding:
         """What follows from the versions that are there now, after a request whose answer was lost.
 
-        `overtaken`: something else is there, and whether ours was there in between nobody can tell.
+        `is_unchanged`: the repository is as it was before the request. `overtaken`: it is not, so that whether ours was
+        there in between nobody can tell.
         """
         wanted = [write.cid for write in self.writes]
         if list(seen) == wanted:
             return "done"
         if self.method == "apply":
-            return self._of_commit(seen)
+            return self._of_commit(seen, is_unchanged=is_unchanged)
         (found,) = seen
-        if self.swap is None:
-            return "again" if found is None else "exists"
-        return "again" if isinstance(self.swap, Unset) or found == self.swap else "overtaken"
+        if self.guarded_by is not None:
+            return "again" if found == self.guarded_by else "overtaken"
+        if not is_unchanged:
+            return "overtaken"
+        return "exists" if self.swap is None and found is not None else "again"
 
-    def _of_commit(self, seen: Sequence[CID | None]) -> Finding:
+    def _of_commit(self, seen: Sequence[CID | None], *, is_unchanged: bool) -> Finding:
         created = [
             (write, cid) for write, cid in zip(self.writes, seen, strict=True) if write.action == "create" and cid
         ]
         # A commit is all or nothing: where one record is that only this request can have made, it was done.
         if any(write.minted and cid == write.cid for write, cid in created):
             return "done"
-        if any(cid != write.cid for write, cid in created):
-            return "exists"
-        return "overtaken" if created else "again"
+        if not is_unchanged:
+            return "overtaken"
+        return "exists" if created else "again"
 
 
 def request_digest(method: str, where: Sequence[str], records: Sequence[Mapping[str, Any] | None]) -> bytes:

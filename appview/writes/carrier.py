@@ -24,12 +24,23 @@ from appview.index.rebuild import Makers
 from appview.net.http import HttpClient
 from appview.writes import journal
 from appview.writes.access import Access
-from appview.writes.asked import Asked, Version, Write
+from appview.writes.asked import Asked, Method, Version, Write
 from appview.writes.attempts import PATIENT, Attempts, Done, Patience
-from appview.writes.errors import IdempotencyMismatch, InvalidSwap, Unsettled, WriteError
+from appview.writes.errors import (
+    IdempotencyMismatch,
+    InvalidSwap,
+    Overtaken,
+    RecordAlreadyExists,
+    Unsettled,
+    WriteError,
+)
+from appview.writes.hosts import Hosts
 from appview.writes.journal import Intent
+from appview.writes.look import CannotLook, newest
 from appview.writes.metrics import WriteMetrics
+from lexicons.cid import CID
 from lexicons.data import decode
+from lexicons.formats import parse_at_uri
 
 SWAPS: Final = 12
 """How often an edit is made anew because somebody else changed the record meanwhile."""
@@ -57,6 +68,10 @@ Make: TypeAlias = Callable[[], Awaitable[Asked | Written]]
 """Asks for an edit anew, of the record as it is now; or says what is there, when there is nothing left to change."""
 
 
+Came: TypeAlias = tuple[list[Written], str]
+"""What was written, and how that came about."""
+
+
 class Key(NamedTuple):
     """An idempotency key, and the digest of what is asked under it."""
 
@@ -79,6 +94,7 @@ class Carrier:
     ) -> None:
         self.http = http
         self.metrics = metrics
+        self.hosts = Hosts()
         self._pool = pool
         self._grants = grants
         self._oauth = oauth
@@ -94,20 +110,17 @@ class Carrier:
         """The PDS of `did`, whose grant it is."""
         return Access(self._oauth, self._grants, did, grant)
 
-    async def carry(self, access: Access, asked: Asked, key: Key | None, make: Make | None = None) -> list[Written]:
-        """Have `asked` done once, whatever happens; an edit that comes too late is made anew.
+    async def carry(self, access: Access, asked: Asked, key: Key | None) -> list[Written]:
+        """Have `asked` done once, whatever happens. Raises WriteError."""
+        return await self._to_the_end(self._timed(asked.method, self._begin(access, asked, key)))
+
+    async def edit(self, access: Access, did: str, key: Key | None, make: Make) -> Written:
+        """Have done once what `make` asks for, and anew of what is there then where that comes too late.
 
         Raises WriteError, and what `make` raises.
         """
-        return await self._to_the_end(self._timed(access, asked, key, make))
-
-    async def known(self, did: str, key: Key) -> list[Written] | None:
-        """What came of the request under `key`, if it was done. Raises IdempotencyMismatch, Unsettled."""
-        there = await journal.find(self._pool, did, key.text)
-        if there is None:
-            return None
-        there = await self._over(there, key)
-        return _results(there) if there.state in ("written", "settled") else None
+        (written,) = await self._to_the_end(self._timed("put", self._edit(access, did, key, make)))
+        return written
 
     async def _to_the_end(self, work: Coroutine[Any, Any, _T]) -> _T:
         task = asyncio.create_task(work)
@@ -121,10 +134,10 @@ class Carrier:
         if not task.cancelled():
             task.exception()
 
-    async def _timed(self, access: Access, asked: Asked, key: Key | None, make: Make | None) -> list[Written]:
+    async def _timed(self, method: Method, work: Awaitable[Came]) -> list[Written]:
         began = time.monotonic()
         try:
-            done, outcome = await self._begin(access, asked, key, make)
+            done, outcome = await work
         except WriteError as error:
             outcome = type(error).__name__
             raise
@@ -132,33 +145,69 @@ class Carrier:
             outcome = "failed"
             raise
         finally:
-            self.metrics.outcomes.labels(asked.method, outcome).inc()
-            self.metrics.seconds.labels(asked.method).observe(time.monotonic() - began)
+            self.metrics.outcomes.labels(method, outcome).inc()
+            self.metrics.seconds.labels(method).observe(time.monotonic() - began)
         return done
 
-    async def _begin(
-        self, access: Access, asked: Asked, key: Key | None, make: Make | None
-    ) -> tuple[list[Written], str]:
-        """What was written, and how that came about."""
+    async def _edit(self, access: Access, did: str, key: Key | None, make: Make) -> Came:
+        there = None if key is None else await journal.find(self._pool, did, key.text)
+        if there is not None and key is not None:
+            there = await self._over(there, key)
+            if there.state != "refused":
+                # Whether it was done is not to be guessed from what it would be now.
+                return await self._again(access, there, _edited(there))
+        asked = await make()
+        if isinstance(asked, Asked):
+            return await self._begin(access, asked, key, make)
+        if key is None or await journal.keep(self._pool, did, asked.uri, asked.cid, *key):
+            return [asked], "unchanged"
+        raise Unsettled("The same request is being made by another.")
+
+    async def _begin(self, access: Access, asked: Asked, key: Key | None, make: Make | None = None) -> Came:
         granted = await access.granted(*asked.needs)
         if asked.method == "create" and not all(
             permits(granted.scope, RepoNeed(write.collection, "update")) for write in asked.writes
         ):
             asked = replace(asked, by_put=False)
         text, request = key or (None, None)
-        intent, is_mine = await journal.begin(self._pool, asked, text, request)
-        if is_mine or key is None:
-            return await self._carry_out(access, granted.pds, intent, asked, make, look_first=False)
-        intent = await self._over(intent, key)
-        if intent.state in ("written", "settled"):
-            return _results(intent), "repeated"
-        # What may have been done must be the very same, so that it is one whatever comes late; but an edit that was not
-        # done is one of what is there now.
-        is_same = intent.state == "intended" or (intent.state == "abandoned" and make is None)
-        asked = _resumed(asked, intent, is_edit=make is not None) if is_same else _rekeyed(asked, intent)
-        if not await journal.take(self._pool, intent, asked):
-            raise Unsettled("The same request is being made by another.")
-        return await self._carry_out(access, granted.pds, intent, asked, make, look_first=is_same)
+        there = None if text is None else await journal.find(self._pool, asked.did, text)
+        if there is None:
+            with self.hosts.one(granted.pds):
+                asked = await self._based(granted.pds, asked)
+                there, is_mine = await journal.begin(self._pool, asked, text, request)
+                if is_mine or key is None:
+                    return await self._carry_out(access, granted.pds, there, asked, make, look_first=False)
+        if key is None:
+            raise RuntimeError("Without a key there is nothing to be found.")
+        return await self._again(access, await self._over(there, key), asked, make)
+
+    async def _again(self, access: Access, there: Intent, asked: Asked, make: Make | None = None) -> Came:
+        """What is asked as it was before, by the same key; nobody is at it. What was not refused is the very same."""
+        if there.state in ("written", "settled"):
+            return _results(there), "repeated"
+        if there.state == "unknown":
+            raise Overtaken
+        pds = (await access.granted(*asked.needs)).pds
+        with self.hosts.one(pds):
+            is_same = there.state != "refused"
+            asked = _resumed(asked, there) if is_same else _rekeyed(asked, there)
+            # What was found not to have been done is done on top of what is there now.
+            asked = replace(asked, base=there.base) if there.state == "intended" else await self._based(pds, asked)
+            if not await journal.take(self._pool, there, asked):
+                raise Unsettled("The same request is being made by another.")
+            return await self._carry_out(access, pds, there, asked, None if is_same else make, look_first=is_same)
+
+    async def _based(self, pds: str, asked: Asked) -> Asked:
+        """The same, on top of what is there before it: without that, what gets no answer is not asked again."""
+        if asked.guarded_by is not None:
+            return asked
+        if asked.swap_commit is not None:
+            return replace(asked, base=asked.swap_commit)
+        try:
+            _, commit = await newest(self.http, pds, asked.did, seconds=self._patience.base)
+        except CannotLook:
+            return replace(asked, base=None)
+        return replace(asked, base=commit)
 
     async def _over(self, intent: Intent, key: Key) -> Intent:
         """The same row once nobody is at it any more. Raises IdempotencyMismatch, Unsettled."""
@@ -179,7 +228,7 @@ class Carrier:
 
     async def _carry_out(
         self, access: Access, pds: str, intent: Intent, asked: Asked, make: Make | None, *, look_first: bool
-    ) -> tuple[list[Written], str]:
+    ) -> Came:
         """Ask the PDS, journal what came of it, and show it; the intent is ours."""
         attempts = Attempts(access, self.http, pds, asked, self._patience)
         try:
@@ -188,30 +237,36 @@ class Carrier:
                     try:
                         done = await attempts.settle(look_first=look_first)
                         break
-                    except InvalidSwap:
+                    except (InvalidSwap, RecordAlreadyExists):
                         if make is None or not left or attempts.lost is not None:
                             raise
-                    again = await self._anew(intent, make)
+                    again = await self._anew(pds, intent, make)
                     if isinstance(again, Written):
                         return [again], "unchanged"
                     asked = again
                     attempts = Attempts(access, self.http, pds, asked, self._patience)
         except TimeoutError:
-            reason = "The PDS took too long; whether it was written is not known yet."
-            await self._note(journal.released(self._pool, intent.id, reason))
-            raise Unsettled(reason) from None
+            error = Unsettled("The PDS took too long; whether it was written is not known yet.")
+            await self._note(self._release(intent, error))
+            raise error from None
         except WriteError as error:
-            if attempts.lost is None and not isinstance(error, Unsettled):
+            if isinstance(error, Overtaken):
+                await self._note(journal.ended(self._pool, intent.id, "unknown", error.message))
+            elif attempts.lost is None and not isinstance(error, Unsettled):
                 await self._note(journal.ended(self._pool, intent.id, "refused", error.message))
             else:
-                await self._note(journal.released(self._pool, intent.id, error.message))
+                await self._note(self._release(intent, error))
             raise
         await self._note(journal.written(self._pool, intent.id, done.rev, done.commit, to_show=done.is_steady))
         await self._show(asked, done)
         outcome = "found" if done.is_found else "done" if done.rev else "unchanged"
         return _of(asked, done), outcome
 
-    async def _anew(self, intent: Intent, make: Make) -> Asked | Written:
+    async def _release(self, intent: Intent, error: WriteError) -> None:
+        await journal.released(self._pool, intent.id, error.message)
+        await journal.bound(self._pool, intent.did)
+
+    async def _anew(self, pds: str, intent: Intent, make: Make) -> Asked | Written:
         """What the edit is now that the record is another, written down."""
         await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311 - spreads load, guards nothing
         try:
@@ -220,21 +275,23 @@ class Carrier:
             await self._note(journal.ended(self._pool, intent.id, "refused", "The edit does not fit any more."))
             raise
         if isinstance(again, Written):
-            await self._note(journal.ended(self._pool, intent.id, "refused", "There was nothing left to change."))
-        else:
-            await journal.revise(self._pool, intent.id, again)
+            await self._note(journal.unchanged(self._pool, intent.id, again.cid))
+            return again
+        again = await self._based(pds, again)
+        await journal.revise(self._pool, intent.id, again)
         return again
 
     async def _show(self, asked: Asked, done: Done) -> None:
         """Have readers see it at once; where that fails, a job sees to it, and the echo does.
 
-        What was found there is shown under a rev that may be later than its own. Then its echo does not confirm it: it
-        is taken back when the chain comes to that rev, and fetched.
+        Where nothing had to change the index should have it, and is looked at whether it has.
         """
-        if done.rev is None or not done.is_steady:
-            return
         try:
-            await self._shows.show(own_writes(asked, done.rev), datetime.now(UTC))
+            if done.rev is None:
+                await pending.doubt(self._pool, asked.did, {write.uri: write.cid for write in asked.writes})
+            elif done.is_steady:
+                writes = own_writes(asked, done.rev, is_found=done.is_found)
+                await self._shows.show(writes, datetime.now(UTC))
         except (asyncpg.PostgresError, TimeoutError, *AWAY) as error:
             self.metrics.unshown.inc()
             _log.warning("a write of %s is not shown yet: %r", asked.did, error)
@@ -247,8 +304,8 @@ class Carrier:
             _log.warning("the journal does not know yet what came of a write: %r", error)
 
 
-def own_writes(asked: Asked, rev: str) -> list[OwnWrite]:
-    """What the index is told of a commit."""
+def own_writes(asked: Asked, rev: str, *, is_found: bool) -> list[OwnWrite]:
+    """What the index is told of a commit, or of what a look has found as of it."""
     return [
         OwnWrite(
             write.uri,
@@ -258,6 +315,7 @@ def own_writes(asked: Asked, rev: str) -> list[OwnWrite]:
             rev,
             write.cid,
             write.version.block if write.version else None,
+            is_found,
         )
         for write in asked.writes
     ]
@@ -275,13 +333,25 @@ def _results(intent: Intent) -> list[Written]:
     return [Written(uri, None if cid is None else str(cid), intent.rev, intent.commit) for uri, cid in pairs]
 
 
-def _resumed(asked: Asked, intent: Intent, *, is_edit: bool) -> Asked:
-    """The request that was made before: its keys, its records; an edit replaces what it was made of."""
+def _resumed(asked: Asked, intent: Intent) -> Asked:
+    """The request that was made before: its keys, its records."""
     writes = [
-        _under(write, uri, Version(decode(block), block, cid) if cid is not None and block is not None else None)
+        _under(write, uri, _version(cid, block))
         for write, uri, cid, block in zip(asked.writes, intent.uris, intent.cids, intent.blocks, strict=True)
     ]
-    return replace(asked, writes=tuple(writes), swap=intent.swap if is_edit else asked.swap)
+    return replace(asked, writes=tuple(writes))
+
+
+def _edited(intent: Intent) -> Asked:
+    """The edit that was asked for before: it replaces what it was made of."""
+    (uri,), blocks = intent.uris, intent.blocks or (None,)
+    parts = parse_at_uri(uri)
+    write = Write("update", uri, parts.collection or "", parts.rkey or "", _version(intent.cids[0], blocks[0]))
+    return Asked(intent.did, "put", (write,), intent.swap)
+
+
+def _version(cid: CID | None, block: bytes | None) -> Version | None:
+    return None if cid is None or block is None else Version(decode(block), block, cid)
 
 
 def _rekeyed(asked: Asked, intent: Intent) -> Asked:

@@ -13,6 +13,7 @@
     │   └── RecordNotFound
     ├── PdsAway               the PDS cannot be reached; nothing was written
     └── Unsettled             nobody knows whether it was written
+        └── Overtaken         and nobody will
 
 `name` is what callers are told, of an XRPC error. The messages are for people; they hold no token and no key.
 """
@@ -117,6 +118,19 @@ class Unsettled(WriteError):
     """Nobody knows whether it was written. The same call, by the same key or rkey, may be made again."""
 
     name = "UpstreamTimeout"
+
+
+class Overtaken(Unsettled):
+    """The answer was lost, and what is there now does not tell: the repository was changed since.
+
+    It is never made again under its key: it might be made twice.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The answer was lost, and the repository was changed since, so that nobody can tell whether this was done: "
+            "look whether it was. It is not done again under the same key."
+        )
 
 
 def printable(text: str) -> str:

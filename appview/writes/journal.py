@@ -2,7 +2,8 @@
 
     intended ──→ written ──→ settled         the PDS has it; the index has it too
         ├──────→ refused                     the PDS said no
-        └──────→ abandoned                   a look at the PDS found that it was not done
+        ├──────→ abandoned                   a look at the PDS found that it was not done
+        └──────→ unknown                     nobody can tell any more: it is never made again
 
 Whoever is at a write holds it for a while. One that is still `intended` and that nobody holds is unsettled: its answer
 was lost, or its process died. A key stands for one request of one account as long as its row is here.
@@ -19,7 +20,7 @@ from appview.writes.asked import Asked
 from appview.writes.errors import printable
 from lexicons.cid import CID
 
-State: TypeAlias = Literal["intended", "written", "settled", "refused", "abandoned"]
+State: TypeAlias = Literal["intended", "written", "settled", "refused", "abandoned", "unknown"]
 
 HOLD: Final = 90.0
 """Seconds for which a write is its process's own: longer than it may take (`attempts.Patience`)."""
@@ -27,10 +28,12 @@ SHOW: Final = 30.0
 """The same for what is left to do once the PDS has it."""
 KEEP: Final = 86_400.0
 """Seconds for which what came of a write is kept, and with that its key."""
+MOST_OPEN: Final = 32
+"""Writes of one account that may be made again, or are looked for; of those before them nobody will know more."""
 _FORGOTTEN_AT_ONCE: Final = 1_000
 
 _COLUMNS: Final = (
-    "id, did, method, uris, cids, blocks, swap, request, state, rev, commit_cid, attempts, created_at, "
+    "id, did, method, uris, cids, blocks, swap, base, request, state, rev, commit_cid, attempts, created_at, "
     "held_until > now() as is_held"
 )
 
@@ -46,6 +49,8 @@ class Intent(NamedTuple):
     blocks: tuple[bytes | None, ...]
     """Empty where they are not needed any more."""
     swap: CID | None
+    base: str | None
+    """The CID of the commit that was the newest before it was first asked."""
     request: bytes | None
     state: State
     rev: str | None
@@ -66,8 +71,8 @@ async def begin(pool: Pool, asked: Asked, key: str | None, request: bytes | None
     while True:
         row = await pool.fetchrow(
             f"""
-            insert into write_intents (did, method, uris, cids, blocks, swap, key, request, held_until)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, now() + make_interval(secs => $9))
+            insert into write_intents (did, method, uris, cids, blocks, swap, base, key, request, held_until)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + make_interval(secs => $10))
             on conflict (did, key) where key is not null do nothing
             returning {_COLUMNS}
             """,  # noqa: S608 - a constant
@@ -75,6 +80,7 @@ async def begin(pool: Pool, asked: Asked, key: str | None, request: bytes | None
             asked.method,
             *_versions(asked),
             asked.guarded_by,
+            asked.base,
             key,
             request if key is not None else None,
             HOLD,
@@ -96,14 +102,15 @@ async def find(pool: Pool, did: str, key: str) -> Intent | None:
 
 
 async def take(pool: Pool, intent: Intent, asked: Asked) -> bool:
-    """Hold a write that was not done, or of which that is not known, to try it again as `asked`.
+    """Hold a write that was not done, or of which that is not known, to try it again as `asked`. Its key is good for a
+    day from now on.
 
     False where another was first.
     """
     taken = await pool.fetchval(
         """
-        update write_intents set uris = $3, cids = $4, blocks = $5, swap = $6, state = 'intended', error = null,
-            held_until = now() + make_interval(secs => $7)
+        update write_intents set uris = $3, cids = $4, blocks = $5, swap = $6, base = $7, state = 'intended',
+            error = null, created_at = now(), held_until = now() + make_interval(secs => $8)
         where id = $1 and state = $2 and held_until <= now()
         returning true
         """,
@@ -111,6 +118,7 @@ async def take(pool: Pool, intent: Intent, asked: Asked) -> bool:
         intent.state,
         *_versions(asked),
         asked.guarded_by,
+        asked.base,
         HOLD,
     )
     return bool(taken)
@@ -120,14 +128,51 @@ async def revise(pool: Pool, intent: int, asked: Asked) -> None:
     """What is held is another write now, of which nothing was sent yet."""
     await pool.execute(
         """
-        update write_intents set uris = $2, cids = $3, blocks = $4, swap = $5,
-            held_until = now() + make_interval(secs => $6)
+        update write_intents set uris = $2, cids = $3, blocks = $4, swap = $5, base = $6,
+            held_until = now() + make_interval(secs => $7)
         where id = $1
         """,
         intent,
         *_versions(asked),
         asked.guarded_by,
+        asked.base,
         HOLD,
+    )
+
+
+async def keep(pool: Pool, did: str, uri: str, cid: str | None, key: str, request: bytes) -> bool:
+    """Write down that there was nothing to be done under a key: the record is the version `cid`.
+
+    False where another call by that key was first.
+    """
+    kept = await pool.fetchval(
+        """
+        insert into write_intents (did, method, uris, cids, blocks, key, request, state, held_until)
+        values ($1, 'put', array[$2], array[$3::bytea], '{}', $4, $5, 'settled', now())
+        on conflict (did, key) where key is not null do update
+            set state = 'settled', cids = excluded.cids, error = null, created_at = now()
+            where write_intents.state = 'refused' and write_intents.request = $5
+        returning true
+        """,
+        did,
+        uri,
+        None if cid is None else bytes(CID.parse(cid)),
+        key,
+        request,
+    )
+    return bool(kept)
+
+
+async def unchanged(pool: Pool, intent: int, cid: str | None) -> None:
+    """What is held needs nothing any more: the record is the version `cid`."""
+    await pool.execute(
+        """
+        update write_intents set state = 'settled', cids = array[$2::bytea], blocks = '{}', error = null,
+            held_until = now()
+        where id = $1
+        """,
+        intent,
+        None if cid is None else bytes(CID.parse(cid)),
     )
 
 
@@ -148,12 +193,12 @@ async def written(pool: Pool, intent: int, rev: str | None, commit: str | None, 
     )
 
 
-async def ended(pool: Pool, intent: int, state: Literal["refused", "abandoned"], reason: str) -> None:
-    """It was not done. By the same key the very same may be tried again, unless the PDS said no to it."""
+async def ended(pool: Pool, intent: int, state: Literal["refused", "abandoned", "unknown"], reason: str) -> None:
+    """It was not done, or nobody will ever know. Once abandoned, the very same may be tried again by the same key."""
     await pool.execute(
         """
         update write_intents set state = $2, error = $3, held_until = now(),
-            blocks = case when $2 = 'refused' then '{}' else blocks end
+            blocks = case when $2 = 'abandoned' and key is not null then blocks else '{}' end
         where id = $1
         """,
         intent,
@@ -165,9 +210,29 @@ async def ended(pool: Pool, intent: int, state: Literal["refused", "abandoned"],
 async def released(pool: Pool, intent: int, reason: str) -> None:
     """Nobody knows whether it was done; whoever looks next may have it."""
     await pool.execute(
-        "update write_intents set error = $2, held_until = now() where id = $1 and state = 'intended'",
+        """
+        update write_intents set error = $2, held_until = now(),
+            blocks = case when key is null then '{}' else blocks end
+        where id = $1 and state = 'intended'
+        """,
         intent,
         printable(reason),
+    )
+
+
+async def bound(pool: Pool, did: str) -> None:
+    """Look no more for the oldest writes of an account, where more than MOST_OPEN wait for that."""
+    await pool.execute(
+        """
+        update write_intents set state = 'unknown', blocks = '{}'
+        where id in (
+            select id from write_intents
+            where did = $1 and (state = 'intended' or (state = 'abandoned' and key is not null))
+            order by held_until > now() desc, id desc offset $2
+        ) and held_until <= now()
+        """,
+        did,
+        MOST_OPEN,
     )
 
 
@@ -258,6 +323,7 @@ def _intent(row: asyncpg.Record) -> Intent:
         tuple(_cid(cid) for cid in row["cids"]),
         tuple(row["blocks"]),
         _cid(row["swap"]),
+        row["base"],
         row["request"],
         row["state"],
         row["rev"],

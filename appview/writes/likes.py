@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from appview.db import Pool
+from appview.db import Connection, Pool
 from appview.reads.times import instant
+from appview.writes.errors import Unsettled
 from appview.writes.tids import Tids
 from lexicons.cid import CID
 from lexicons.formats import tid_time_us
@@ -21,14 +22,22 @@ HOLD: Final = 60.0
 """Seconds for which a like is its caller's to write: longer than a request may take."""
 STALE: Final = 3_600.0
 """Seconds after which one that never came is not tried again under its old key, and so as of its old time."""
-PATIENCE: Final = 10.0
-"""Seconds for which whoever takes a like back waits for those who are writing it."""
+PATIENCE: Final = 20.0
+"""Seconds for which whoever takes a like back waits for those who are writing it: most of what a call may take."""
 AT_ONCE: Final = 100
 """Likes of one track by one account, of which there should be one."""
 
 _POLL_SECONDS: Final = 0.05
 
 _tids = Tids()
+
+
+class Liked(NamedTuple):
+    """A like that the index has. `is_doubtful`: it was asked to go since, which the index may not know yet."""
+
+    uri: str
+    cid: str
+    is_doubtful: bool
 
 
 class Coming(NamedTuple):
@@ -47,18 +56,23 @@ class Coming(NamedTuple):
         }
 
 
-async def first(pool: Pool, did: str, subject: str) -> tuple[str, str] | None:
-    """By which record does the account like this track, by its URI and CID? The earliest of those in the index."""
-    row = await pool.fetchrow(
-        """
-        select uri, cid from records where uri = (
-            select uri from likes where did || ' ' || subject = $1 || ' ' || $2 order by sort_at limit 1
+async def there(pool: Pool, did: str, subject: str) -> list[Liked]:
+    """By which records does the account like this track, as far as the index knows? The earliest first."""
+    rows = await pool.fetch(
+        f"""
+        select uri, cid, exists (
+            select from write_intents, unnest(uris, cids) as gone (uri, cid)
+            where write_intents.did = $1 and gone.uri = records.uri and gone.cid is null
+                and state in ('intended', 'written', 'settled', 'unknown')
+                and (write_intents.rev is null or write_intents.rev > records.rev)
         )
-        """,
+        from likes join records using (uri)
+        where likes.did || ' ' || likes.subject = $1 || ' ' || $2 order by likes.sort_at limit {AT_ONCE:d}
+        """,  # noqa: S608 - a number
         did,
         subject,
     )
-    return (row["uri"], str(CID(row["cid"]))) if row else None
+    return [Liked(uri, str(CID(cid)), is_doubtful) for uri, cid, is_doubtful in rows]
 
 
 async def all_of(pool: Pool, did: str, subject: str) -> list[str]:
@@ -88,7 +102,7 @@ async def call_off(pool: Pool, nsid: str, did: str, subject: str, *, patience: f
     """The key of a like that may have been written, and that the index need not know; whoever likes next has another.
 
     Those who are writing it are waited for, up to `patience` seconds, so that what is deleted after this is not written
-    after that.
+    after that. Raises Unsettled where they take longer: it cannot be taken back before it is there.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + patience
@@ -105,7 +119,7 @@ async def call_off(pool: Pool, nsid: str, did: str, subject: str, *, patience: f
             ),
             gone as (
                 delete from coming_likes using there
-                where did = $1 and subject = $2 and not ($4 and there.is_held)
+                where did = $1 and subject = $2 and not there.is_held
                 returning coming_likes.rkey
             )
             select rkey, exists (select from gone) as is_gone from there
@@ -113,14 +127,26 @@ async def call_off(pool: Pool, nsid: str, did: str, subject: str, *, patience: f
             did,
             subject,
             nsid,
-            loop.time() < until,
         )
         if row is None:
             return None
         if row["is_gone"]:
             rkey: str = row["rkey"]
             return rkey
+        if loop.time() >= until:
+            raise Unsettled("The like that is to be taken back is still being written: try again in a while.")
         await asyncio.sleep(_POLL_SECONDS)
+
+
+async def forget_old(connection: Connection) -> None:
+    """Let go of likes that did not come for long, and that nobody is at."""
+    await connection.execute(
+        """
+        delete from coming_likes
+        where held_until <= now() and asked_at < now() - make_interval(secs => $1)
+        """,
+        STALE,
+    )
 
 
 async def _take(pool: Pool, nsid: str, did: str, subject: str, cid: str) -> Coming:

@@ -77,18 +77,21 @@ class Repo:
         record: Record,
         *,
         rkey: str | None = None,
+        swap_commit: str | None = None,
         key: str | None = None,
         request: Record | None = None,
     ) -> Written:
         """Write a new record; the same record under the same `rkey` may be created again.
 
         Without an `rkey` one is made: the collection's only one, or a TID (WR-08, WR-10). Raises RecordAlreadyExists
-        where another record is there under it. `request` is what the caller said of the record, where that is not all
-        of it: with a `key`, how the same call is known again.
+        where another record is there under it, and InvalidSwap where another commit than `swap_commit` is the newest.
+        `request` is what the caller said of the record, where that is not all of it: with a `key`, how the same call is
+        known again.
         """
         write = self._create(Create(collection, record, rkey))
         said = record if request is None else request
-        return await self._one(Asked(self.did, "create", (write,), None), [rkey or ""], [said], key)
+        asked = Asked(self.did, "create", (write,), None, _commit(swap_commit))
+        return await self._one(asked, [rkey or ""], [said], key)
 
     async def put(
         self,
@@ -97,15 +100,25 @@ class Repo:
         record: Record,
         *,
         swap: str | Unset | None = UNSET,
+        swap_commit: str | None = None,
         key: str | None = None,
     ) -> Written:
-        """Write a record in place of the version `swap`, of none with None, of any with UNSET. Raises InvalidSwap."""
+        """Write a record in place of the version `swap`, of none with None, of any with UNSET. Raises InvalidSwap.
+
+        As of every write, with `swap_commit` only on top of that commit (WR-05).
+        """
         write = self._write("update", collection, rkey, record)
-        asked = Asked(self.did, "put", (write,), swap_of(swap))
+        asked = Asked(self.did, "put", (write,), swap_of(swap), _commit(swap_commit))
         return await self._one(asked, [write.uri, _text(swap)], [record], key)
 
     async def delete(
-        self, collection: str, rkey: str, *, swap: str | Unset | None = UNSET, key: str | None = None
+        self,
+        collection: str,
+        rkey: str,
+        *,
+        swap: str | Unset | None = UNSET,
+        swap_commit: str | None = None,
+        key: str | None = None,
     ) -> Written:
         """Delete a record; of one that is not there nothing has to go, and `rev` is None (WR-06).
 
@@ -114,7 +127,7 @@ class Repo:
         if swap is None:
             raise InvalidWrite("What is not there cannot be deleted: swapRecord is a CID, or not given.")
         write = self._gone(collection, rkey)
-        asked = Asked(self.did, "delete", (write,), swap_of(swap))
+        asked = Asked(self.did, "delete", (write,), swap_of(swap), _commit(swap_commit))
         return await self._one(asked, [write.uri, _text(swap)], [], key)
 
     async def edit(
@@ -150,12 +163,7 @@ class Repo:
             return Asked(self.did, "put", (Write("update", uri, collection, rkey, version),), swap)
 
         named = _key(key, "edit", [uri], [{"request": request}])
-        if named is not None and (known := await self._desk.carrier.known(self.did, named)) is not None:
-            return known[0]
-        asked = await make()
-        if isinstance(asked, Written):
-            return asked
-        return (await self._desk.carrier.carry(self._access(), asked, named, make))[0]
+        return await self._desk.carrier.edit(self._access(), self.did, named, make)
 
     async def apply(
         self,
@@ -167,15 +175,13 @@ class Repo:
         """Do all of `writes` in one commit, or none; with `swap_commit`, only on top of that commit (WR-05)."""
         if not 0 < len(writes) <= MAX_WRITES:
             raise InvalidWrite(f"One commit has from 1 to {MAX_WRITES} writes.")
-        if swap_commit is not None:
-            swap_of(swap_commit)
         planned = tuple(map(self._planned, writes))
         if len({write.uri for write in planned}) < len(planned):
             raise InvalidWrite("Two writes of one commit are about the same record.")
         where = [part for write in writes for part in (type(write).__name__, write.collection, write.rkey or "")]
         records = [None if isinstance(write, Delete) else write.record for write in writes]
         named = _key(key, "apply", [*where, swap_commit or ""], records)
-        asked = Asked(self.did, "apply", planned, swap_commit=swap_commit)
+        asked = Asked(self.did, "apply", planned, swap_commit=_commit(swap_commit))
         return await self._desk.carrier.carry(self._access(), asked, named)
 
     async def upload(self, chunks: AsyncIterator[bytes], mime: str, size: int | None) -> dict[str, Any]:
@@ -194,13 +200,15 @@ class Repo:
         self, asked: Asked, where: Sequence[str], records: Sequence[Mapping[str, Any]], key: str | None
     ) -> Written:
         collection = asked.writes[0].collection
-        named = _key(key, asked.method, [collection, *where], records)
+        on_top_of = [] if asked.swap_commit is None else [asked.swap_commit]
+        named = _key(key, asked.method, [collection, *where, *on_top_of], records)
         return (await self._desk.carrier.carry(self._access(), asked, named))[0]
 
     async def _read(self, uri: str) -> Found | None:
-        granted = await self._access().granted()
+        granted, carrier = await self._access().granted(), self._desk.carrier
         try:
-            return await read(self._desk.carrier.http, granted.pds, uri)
+            with carrier.hosts.one(granted.pds):
+                return await read(carrier.http, granted.pds, uri)
         except CannotLook as error:
             if error.temporary:
                 raise PdsAway(str(error)) from None
@@ -242,6 +250,12 @@ def _key(key: str | None, method: str, where: Sequence[str], records: Sequence[M
     if not (0 < len(key) <= MAX_KEY and key.isprintable()):
         raise InvalidWrite(f"An idempotency key has from 1 to {MAX_KEY} characters that print.")
     return Key(key, request_digest(method, where, records))
+
+
+def _commit(swap: str | None) -> str | None:
+    """The CID of a commit as it was given. Raises InvalidWrite."""
+    swap_of(swap)
+    return swap
 
 
 def _text(swap: str | Unset | None) -> str:

@@ -1,5 +1,6 @@
 """What a crash or a lost reply left: settled by looking at the PDS, which needs no grant. Nothing is written there."""
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -14,11 +15,13 @@ from appview.net.http import HttpClient
 from appview.net.identity import IdentityResolver
 from appview.writes import journal
 from appview.writes.journal import Intent
-from appview.writes.look import CannotLook, look
+from appview.writes.look import CannotLook, Seen, look
 from lexicons.formats import parse_at_uri
 
 AT_ONCE: Final = 50
 """Writes of one account that are settled in a row."""
+SECONDS: Final = 20.0
+"""For all of them: a PDS that takes its time keeps no worker from the others."""
 GIVE_UP: Final = timedelta(days=7)
 """After which a PDS that does not say what it has is not asked any more: a whole fetch tells what it had."""
 IDENTITY_AGE: Final = 600.0
@@ -39,17 +42,23 @@ async def settle(pool: Pool, http: HttpClient, identities: IdentityResolver, mak
     """Settle the writes of `did` that nobody is at, as many as AT_ONCE. Raises NotYet, and what is in `AWAY`."""
     reasons: list[NotYet] = []
     pds: str | None = None
+    loop = asyncio.get_running_loop()
+    until = loop.time() + SECONDS
     for intent in await journal.take_open(pool, did, "intended", AT_ONCE):
         if reasons:
             # The others wait for the same PDS.
             await _put_off(pool, intent, reasons[0])
             continue
         try:
-            pds = pds or await _pds(identities, did)
-            await _settle(pool, http, pds, intent)
-        except NotYet as error:
-            reasons.append(error)
-            await _put_off(pool, intent, error)
+            async with asyncio.timeout_at(until):
+                pds = pds or await _pds(identities, did)
+                seen = await _look(http, pds, intent)
+        except (NotYet, TimeoutError) as error:
+            reasons.append(error if isinstance(error, NotYet) else NotYet("The PDS takes too long."))
+            await _put_off(pool, intent, reasons[0])
+        else:
+            await _settle(pool, intent, seen)
+    await journal.bound(pool, did)
     async with pool.acquire() as connection:
         await journal.settle_shown(connection, did)
     for intent in await journal.take_open(pool, did, "written", AT_ONCE):
@@ -69,18 +78,29 @@ async def _index(pool: Pool, makers: Makers, intent: Intent) -> None:
     await journal.settled(pool, intent.id)
 
 
-async def _settle(pool: Pool, http: HttpClient, pds: str, intent: Intent) -> None:
-    """Find out whether it was done. Raises NotYet."""
+async def _look(http: HttpClient, pds: str, intent: Intent) -> Seen:
+    """What is there now. Raises NotYet."""
     try:
-        seen = await look(http, pds, intent.did, intent.uris)
+        return await look(http, pds, intent.did, intent.uris)
     except CannotLook as error:
         raise NotYet(str(error)) from None
+
+
+async def _settle(pool: Pool, intent: Intent, seen: Seen) -> None:
+    """Write down what follows from what is there.
+
+    That it was not done is certain only where nothing was written since, or the very version is there that it was to
+    replace; else it may have been done, and then changed again.
+    """
     if seen.cids == list(intent.cids):
         _log.info("a write of %s whose answer was lost was done", intent.did)
         await journal.written(pool, intent.id, seen.rev, seen.commit, to_show=False)
-    else:
+    elif seen.cids == [intent.swap] if intent.swap is not None else seen.is_still(intent.base):
         _log.info("a write of %s whose answer was lost is not at its PDS", intent.did)
         await journal.ended(pool, intent.id, "abandoned", "It is not at the PDS.")
+    else:
+        _log.info("a write of %s whose answer was lost was overtaken", intent.did)
+        await journal.ended(pool, intent.id, "unknown", "The repository was changed since.")
 
 
 async def _pds(identities: IdentityResolver, did: str) -> str:
@@ -98,14 +118,15 @@ async def _pds(identities: IdentityResolver, did: str) -> str:
 
 async def _put_off(pool: Pool, intent: Intent, reason: NotYet) -> None:
     if intent.created_at < datetime.now(UTC) - GIVE_UP:
-        await journal.ended(pool, intent.id, "abandoned", str(reason))
+        await journal.ended(pool, intent.id, "unknown", str(reason))
     else:
         await journal.released(pool, intent.id, str(reason))
 
 
 def _own_writes(intent: Intent, rev: str) -> list[OwnWrite]:
+    # The journal does not say whether that commit is their own, or only one that has them.
     return [
-        OwnWrite(uri, intent.did, parts.collection or "", parts.rkey or "", rev, cid, block)
+        OwnWrite(uri, intent.did, parts.collection or "", parts.rkey or "", rev, cid, block, is_found=True)
         for uri, cid, block in zip(intent.uris, intent.cids, intent.blocks, strict=True)
         for parts in (parse_at_uri(uri),)
     ]

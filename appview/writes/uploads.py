@@ -11,6 +11,7 @@ import orjson
 from appview.accounts.oauth.scopes import BlobNeed
 from appview.writes.access import Access, Lost, NotSent
 from appview.writes.errors import InvalidWrite, PdsAway, PdsRefused, RateLimited, WriteError
+from appview.writes.hosts import Hosts
 from appview.writes.metrics import WriteMetrics
 from lexicons.cid import CID, RAW
 
@@ -18,6 +19,9 @@ MAX_BLOB: Final = 100 * 1024 * 1024
 """In bytes."""
 MAX_KEPT: Final = 20 * MAX_BLOB
 """The same, of all that is under way in one process."""
+
+MOST_AT_ONE_HOST: Final = 16
+"""Uploads that one host is being sent in one process."""
 
 _CHUNK: Final = 256 * 1024
 _SECONDS: Final = 30.0
@@ -45,6 +49,7 @@ class Uploads:
 
     def __init__(self, metrics: WriteMetrics) -> None:
         self._metrics = metrics
+        self._hosts = Hosts(MOST_AT_ONE_HOST)
         self._kept = 0
 
     async def upload(self, access: Access, chunks: AsyncIterator[bytes], mime: str, size: int | None) -> dict[str, Any]:
@@ -68,7 +73,7 @@ class Uploads:
             raise InvalidMimeType("Only audio and images are uploaded here.")
         if size is not None and size > MAX_BLOB:
             raise _too_large()
-        await access.granted(BlobNeed(mime))
+        granted = await access.granted(BlobNeed(mime))
         with tempfile.TemporaryFile() as file:
             length = 0
             try:
@@ -81,7 +86,8 @@ class Uploads:
                 if size is not None and length != size:
                     raise InvalidWrite("The upload has another length than was announced.")
                 cid = CID(bytes((1, RAW, 0x12, 0x20)) + digest.digest())
-                return await _sent(access, file, mime, length, cid)
+                with self._hosts.one(granted.pds):
+                    return await _sent(access, file, mime, length, cid)
             finally:
                 self._kept -= length
 

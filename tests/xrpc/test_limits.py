@@ -221,3 +221,10 @@ async def test_over_http_tokens_that_do_not_hold_run_out(database_url: str) -> N
         said = [(await client.get("/xrpc/fm.plyr.server.getStats", headers=headers)).status_code for _ in range(900)]
     assert said[:600] == [401] * 600
     assert set(said[600:]) == {401, 429}, "ten a second come back"
+
+
+def test_many_tokens_of_one_account_read_no_more_than_four(limits: Limits) -> None:
+    counts = [reads(limits, Who(SOMEWHERE, ALICE, grant)) for grant in range(6)]
+    assert counts == [3_000, 3_000, 3_000, 3_000, 0, 0]
+    assert reads(limits, Who(SOMEWHERE, BOB, 7)) == 3_000
+    assert reads(limits, Who(SOMEWHERE, ALICE)) == 3_000, "by whoever its PDS is"

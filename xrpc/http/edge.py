@@ -14,10 +14,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xrpc.errors import NAMES, XrpcError, error_response
+from xrpc.http.account.problems import answer as answer_problem
+from xrpc.http.account.problems import unexpected
 
 _EXPOSED: Final = (
     "atproto-content-labelers",
@@ -87,8 +90,7 @@ class Edge:
             # An answer that has begun cannot be taken back: the server breaks the connection off.
             if self._strict or exchange.status is not None:
                 raise
-            error = XrpcError(500, NAMES[500], "Internal Server Error")
-            await error_response(error)(scope, receive, exchange.send)
+            await _failure(scope, exchange)(scope, receive, exchange.send)
         finally:
             exchange.log()
 
@@ -127,6 +129,13 @@ class _Exchange:
         is_ordinary = self.status is not None and self.status < 400 and milliseconds < SLOW_MS
         level = logging.DEBUG if is_ordinary else logging.INFO
         log.log(level, "%s %s %.1f ms %d B (request %s)", self.what, self.status, milliseconds, self._bytes, self.id)
+
+
+def _failure(scope: Scope, exchange: _Exchange) -> Response:
+    """Of the pages of accounts, a page."""
+    if exchange.is_public:
+        return error_response(XrpcError(500, NAMES[500], "Internal Server Error"))
+    return answer_problem(Request(scope), unexpected())
 
 
 def _is_preflight(method: str, headers: Headers) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from appview.db import Pool
 from appview.writes import Repo, Written, likes
 from lexicons.formats import parse_at_uri
 from xrpc.context import Context
@@ -37,10 +38,18 @@ async def unlike_track(ctx: Context, *, subject: str) -> dict[str, Any]:
 async def _liked(ctx: Context, repo: Repo, track: dict[str, str]) -> Written:
     """The like of `track` that there is, or else a new one."""
     pool, nsid, uri = ctx.required_accounts().pool, f"{ctx.config.namespace}.like", track["uri"]
-    if (there := await likes.first(pool, repo.did, uri)) is not None:
-        return Written(*there, None)
+    if (there := await _there(pool, repo, nsid, uri)) is not None:
+        return there
     async with likes.coming(pool, nsid, repo.did, uri, track["cid"]) as like:
         # Whoever wrote it meanwhile may have been done before we asked which it is to be.
-        if (there := await likes.first(pool, repo.did, uri)) is not None:
-            return Written(*there, None)
+        if (there := await _there(pool, repo, nsid, uri)) is not None:
+            return there
         return await repo.create(nsid, like.record(nsid, uri), rkey=like.rkey)
+
+
+async def _there(pool: Pool, repo: Repo, nsid: str, track: str) -> Written | None:
+    """The like that there is: where the index may be behind what was taken back, the PDS is asked."""
+    for like in await likes.there(pool, repo.did, track):
+        if not like.is_doubtful or await repo.get(nsid, parse_at_uri(like.uri).rkey or "") is not None:
+            return Written(like.uri, like.cid, None)
+    return None

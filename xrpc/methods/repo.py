@@ -32,9 +32,7 @@ async def create_record(
 ) -> dict[str, Any]:
     """Answer `com.atproto.repo.createRecord`."""
     own = await _own(ctx, repo)
-    if swap_commit is None:
-        return _told(await own.create(collection, record, rkey=rkey, key=ctx.idempotency_key))
-    return await _alone(ctx, own, Create(collection, record, rkey), swap_commit)
+    return _told(await own.create(collection, record, rkey=rkey, swap_commit=swap_commit, key=ctx.idempotency_key))
 
 
 async def put_record(
@@ -51,15 +49,13 @@ async def put_record(
     """Answer `com.atproto.repo.putRecord`."""
     own = await _own(ctx, repo)
     try:
-        if swap_commit is None:
-            return _told(await own.put(collection, rkey, record, swap=swap_record, key=ctx.idempotency_key))
-        # What is there now is there as of that commit, or it is not the last one any more and nothing is done.
-        found = await _there(own, collection, rkey, swap_record)
-        write = Create(collection, record, rkey) if found is None else Update(collection, rkey, record)
-        return await _alone(ctx, own, write, swap_commit)
+        written = await own.put(
+            collection, rkey, record, swap=swap_record, swap_commit=swap_commit, key=ctx.idempotency_key
+        )
     except RecordAlreadyExists as error:
         # The protocol has one name for whatever is there and should not be (WR-05).
         raise InvalidSwap(error.message) from None
+    return _told(written)
 
 
 async def delete_record(
@@ -74,12 +70,7 @@ async def delete_record(
     """Answer `com.atproto.repo.deleteRecord`."""
     own = await _own(ctx, repo)
     swap = UNSET if swap_record is None else swap_record
-    if swap_commit is None:
-        return _commit(await own.delete(collection, rkey, swap=swap, key=ctx.idempotency_key))
-    if await _there(own, collection, rkey, swap) is None:
-        return {}
-    (written,) = await own.apply([Delete(collection, rkey)], swap_commit=swap_commit, key=ctx.idempotency_key)
-    return _commit(written)
+    return _commit(await own.delete(collection, rkey, swap=swap, swap_commit=swap_commit, key=ctx.idempotency_key))
 
 
 async def apply_writes(
@@ -111,21 +102,6 @@ async def _own(ctx: Context, repo: str) -> Repo:
             if await names.dids(connection, [repo]) != [own.did]:
                 raise XrpcError(400, "NotYours", "That is not the repository of who calls.")
     return own
-
-
-async def _there(own: Repo, collection: str, rkey: str, swap: str | Unset | None) -> str | None:
-    """The version that is there. Raises InvalidSwap where it is to be another."""
-    found = await own.get(collection, rkey)
-    cid = None if found is None else found.cid
-    if not isinstance(swap, Unset) and swap != cid:
-        raise InvalidSwap("Another version of the record is there than the one to be replaced.")
-    return cid
-
-
-async def _alone(ctx: Context, own: Repo, write: Create | Update, swap_commit: str) -> dict[str, Any]:
-    """Have one record written on top of that commit, and no other."""
-    (written,) = await own.apply([write], swap_commit=swap_commit, key=ctx.idempotency_key)
-    return _told(written)
 
 
 def _planned(write: dict[str, Any]) -> Create | Update | Delete:

@@ -20,8 +20,12 @@ TRANSITION: Final = "transition:generic"
 """What an app password could do: of servers that do not know permissions yet (OA-44)."""
 ACTIONS: Final[tuple[Action, ...]] = ("create", "update", "delete")
 
+MAX_GIVEN: Final = 8_192
+"""Characters of a scope that a server gives: several times what all permissions of this app come to."""
+
 _MAX_TOKENS: Final = 500
-_MAX_LENGTH: Final = 32_768
+# With what sets grant written out.
+_MAX_LENGTH: Final = 2 * MAX_GIVEN
 _is_broken = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _is_fragment = re.compile(r"[A-Za-z0-9._~:@!$'()*,;/-]{1,256}").fullmatch
 

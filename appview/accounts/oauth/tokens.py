@@ -12,7 +12,7 @@ from appview.accounts.oauth.discovery import Discovery, Server
 from appview.accounts.oauth.errors import GrantEnded, NotAnAccount, OAuthError, ServerRefused, Untrusted
 from appview.accounts.oauth.forms import Forms
 from appview.accounts.oauth.granted import Granted, Party
-from appview.accounts.oauth.scopes import ATPROTO, tokens
+from appview.accounts.oauth.scopes import ATPROTO, MAX_GIVEN, tokens
 from appview.net.cache import Clock
 from lexicons.formats import is_did
 
@@ -47,6 +47,8 @@ def read_tokens(answer: Mapping[str, Any], now: float) -> Tokens:
         raise Untrusted("the server does not say whose token it gives")
     if scope is not None and (not isinstance(scope, str) or ATPROTO not in tokens(scope)):
         raise Untrusted("the server gives a token that is not for this protocol")
+    if scope is not None and len(scope) > MAX_GIVEN:
+        raise Untrusted("the server gives a scope of unheard-of length")
     expires_at = None
     if isinstance(life, int) and not isinstance(life, bool) and 0 <= life <= _MAX_LIFE:
         expires_at = datetime.fromtimestamp(now + life, UTC)

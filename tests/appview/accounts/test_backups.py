@@ -197,6 +197,47 @@ async def test_who_came_back_since_is_not_forgotten_again(stand: Stand) -> None:
     assert await erasure.erasure_of(stand.other, CAROL) is None
 
 
+async def erase(stand: Stand) -> None:
+    """Have Alice forgotten, to the end."""
+    await erasure.request_erasure(stand.pool, ALICE, 0, records=False)
+    asked = await erasure.erasure_of(stand.pool, ALICE)
+    assert asked is not None
+    await erasure.end_forgetting(stand.pool, asked)
+    async with stand.pool.acquire() as connection:
+        await erasure.end_purging(connection, ALICE)
+
+
+@pytest.mark.parametrize("came_back", [False, True])
+async def test_who_was_forgotten_since_is_not_brought_back(stand: Stand, came_back: bool) -> None:
+    cookie, token = await fill(stand)
+    older = await stand.save()
+    await erase(stand)
+    again = ""
+    if came_back:
+        async with stand.pool.acquire() as connection:
+            await IndexWriter(connection).account(ALICE)
+        again, _ = await sign_in(stand, stand.pool)
+        assert await erasure.erasure_of(stand.pool, ALICE) is None
+    restored = await stand.restore(older, into=stand.pool)
+    assert [restored[table][1:] for table in ("grants", "browsers", "developer_tokens", "preferences")] == [
+        (0, 2),
+        (0, 1),
+        (0, 1),
+        (0, 1),
+    ]
+    assert await sessions.find(stand.pool, cookie) is None
+    assert await developer_tokens.find(stand.pool, token) is None
+    assert await stand.pool.fetchval("select count(*) from preferences") == 0
+    # And elsewhere, by what the newer file knows of it.
+    stand.file = stand.file.with_name("newer")
+    assert (await stand.restore(await stand.save()))["forgotten"] == (1, 1, 0)
+    await stand.restore(older)
+    assert await stand.other.fetchval("select count(*) from grants") == came_back
+    assert await stand.other.fetchval("select count(*) from preferences") == 0
+    if came_back:
+        assert await sessions.find(stand.other, again) is not None
+
+
 async def test_it_is_of_one_instant(stand: Stand) -> None:
     await fill(stand)
     async with stand.pool.acquire() as connection:

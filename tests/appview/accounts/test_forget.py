@@ -65,3 +65,4 @@ async def test_forgetting_nobody_is_nothing(pool: Pool) -> None:
     async with pool.acquire() as connection:
         await forget(connection, ALICE)
         await forget(connection, ALICE)
+    assert await pool.fetchval("select count(*) from forgotten") == 0

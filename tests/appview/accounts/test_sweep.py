@@ -126,3 +126,30 @@ async def test_a_heap_of_it_goes_in_pieces(pool: Pool) -> None:
     assert await count(pool, "oauth_requests") == 1
     assert await swept(pool)
     assert await count(pool, "oauth_requests") == 0
+
+
+async def test_a_token_whose_grant_ended_long_ago_goes_too(pool: Pool) -> None:
+    grant = await add_grant(pool, kind="token")
+    await developer_tokens.create(pool, ALICE, grant, "cron", datetime.now(UTC) + timedelta(days=90))
+    await pool.execute("update grants set state = 'ended', sealed = null, reason = 'refused', over_at = now()")
+    await age(pool, "grants", "over_at", "29 days")
+    assert await swept(pool)
+    assert await count(pool, "developer_tokens") == 1
+    await age(pool, "grants", "over_at", "2 days")
+    assert await swept(pool)
+    assert (await count(pool, "developer_tokens"), await state(pool, grant)) == (0, None)
+
+
+@pytest.mark.parametrize(("asked", "held", "left"), [("25 h", "24 h", 0), ("23 h", "22 h", 1), ("25 h", "-1 h", 1)])
+async def test_a_like_that_never_came_is_forgotten_after_a_day(pool: Pool, asked: str, held: str, left: int) -> None:
+    await pool.execute(
+        """
+        insert into coming_likes (did, subject, rkey, subject_cid, asked_at, held_until)
+        values ($1, 'at://x', '3jzfcijpj2z2a', 'bafy', now() - $2::text::interval, now() - $3::text::interval)
+        """,
+        ALICE,
+        asked,
+        held,
+    )
+    assert await swept(pool)
+    assert await count(pool, "coming_likes") == left

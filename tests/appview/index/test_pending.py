@@ -11,9 +11,18 @@ from appview.db import Connection, Pool
 from appview.index import actors, check, recount, repos
 from appview.index.echoes import unheard
 from appview.index.lock import index_lock
-from appview.index.pending import OwnWrite, Shows, show, track
+from appview.index.pending import MOST_PENDING, OwnWrite, Shows, doubt, show, track
 from appview.index.search import differences as search
-from appview.index.settling import FETCH_AGAIN_SECONDS, FETCH_SECONDS, LOOK_SECONDS, SKEW_SECONDS, settle
+from appview.index.settling import (
+    FETCH_AGAIN_SECONDS,
+    FETCH_SECONDS,
+    GIVE_UP_SECONDS,
+    LOOK_SECONDS,
+    REFUSED_SECONDS,
+    REFUSED_TIMES,
+    SKEW_SECONDS,
+    settle,
+)
 from lexicons.data import CID, encode
 from tests.appview.index.filled import (
     ELSEWHERE,
@@ -327,6 +336,63 @@ async def test_what_does_not_come_back_is_fetched_now_and_then(pool: Pool, conne
     assert await row(connection) == (rev(5), cid(song("Song")), "write"), "nobody has said that it is not so"
 
 
+async def test_what_nothing_ever_bears_out_is_taken_back_after_a_day(pool: Pool, connection: Connection) -> None:
+    await stands(connection, 1)
+    await write(connection, change(SONG, song("Before"), 1))
+    before = await everything(connection)
+    await shown(pool, own(SONG, song("Told"), 5), own(LIKE, like(), 5))
+    await shown(pool, own(SONG, song("Told again"), 6), at=NOW + timedelta(seconds=GIVE_UP_SECONDS - 2))
+    await settled(pool, GIVE_UP_SECONDS - 1)
+    assert await row(connection) == (rev(6), cid(song("Told again")), "write")
+    await settled(pool, GIVE_UP_SECONDS)
+    assert await everything(connection) == before
+    assert await connection.fetchval("select count(*) from pending") == 0
+    assert await outcomes(connection) == {"rolled_back": 2}
+    assert (await unheard(pool)).hosts == 0, "that a PDS shows nothing says nothing of us"
+    await write(connection, change(SONG, song("Told again"), 6))
+    assert await row(connection) == (rev(6), cid(song("Told again")), "live"), "it was true after all"
+
+
+async def test_a_repository_that_never_comes_bears_nothing_out(pool: Pool, connection: Connection) -> None:
+    await stands(connection, 1)
+    await shown(pool, own(SONG, song("Song"), 5))
+    await settled(pool, FETCH_SECONDS)
+    for tries, after, is_shown in (
+        (REFUSED_TIMES, REFUSED_SECONDS - 1, True),
+        (REFUSED_TIMES - 1, REFUSED_SECONDS + 1, True),
+        (REFUSED_TIMES, REFUSED_SECONDS + 1, False),
+    ):
+        await connection.execute("update jobs set attempts = $1 where kind = 'fetch'", tries)
+        await settled(pool, after)
+        assert (await row(connection) is not None) is is_shown
+    assert await outcomes(connection) == {"rolled_back": 1}
+
+
+async def test_one_account_has_only_so_many(pool: Pool, connection: Connection) -> None:
+    await stands(connection, 1)
+    await stands(connection, 1, who=did(2))
+    await connection.execute(
+        """
+        insert into pending (uri, did, rev, written_at, since)
+        select 'at://' || $1 || '/fm.plyr.track/' || n, $1, $3, $4, $4 from generate_series(2, $2::int) as n
+        """,
+        ALICE,
+        MOST_PENDING,
+        rev(5),
+        NOW,
+    )
+    await shown(pool, own(SONG, song("Song"), 5), own(LIST, NAMED, 5))
+    assert await row(connection) is None, "all of a commit, or nothing"
+    await shown(pool, own(SONG, song("Song"), 5))
+    await shown(pool, own(LIST, NAMED, 6))
+    assert await row(connection, LIST) is None
+    await shown(pool, own(SONG, song("Renamed"), 6))
+    assert await row(connection) == (rev(6), cid(song("Renamed")), "write"), "it was one of them"
+    theirs = f"at://{did(2)}/fm.plyr.track/{rkey(7)}"
+    await shown(pool, own(theirs, song("Theirs"), 5))
+    assert await row(connection, theirs) is not None
+
+
 async def test_who_is_away_is_not_asked(pool: Pool, connection: Connection) -> None:
     await stands(connection, 1)
     await shown(pool, own(SONG, song("Song"), 5))
@@ -337,6 +403,130 @@ async def test_who_is_away_is_not_asked(pool: Pool, connection: Connection) -> N
     await settled(pool, FETCH_SECONDS)
     assert await wanted(connection) == set()
     assert (await unheard(pool)).hosts == 0
+
+
+# --- found by looking: of which only an upper bound of the rev is known ---
+
+
+def found(uri: str, value: Mapping[str, Any] | None, n: int) -> OwnWrite:
+    """A write whose answer was lost, found as of the rev number `n`."""
+    return own(uri, value, n)._replace(is_found=True)
+
+
+@pytest.mark.parametrize("value", [song("After"), None], ids=["changed", "deleted"])
+async def test_what_was_found_meets_its_own_commit(
+    pool: Pool, connection: Connection, value: dict[str, Any] | None
+) -> None:
+    await stands(connection, 1)
+    await write(connection, change(SONG, song("Before"), 1))
+    await shown(pool, found(SONG, value, 9))
+    version = None if value is None else cid(value)
+    there = await row(connection)
+    assert there is not None
+    assert there[1:] == (version, "write")
+    assert not await consistent(connection)
+    assert not await check.check_revs(connection)
+    await stands(connection, 4)
+    await settled(pool)
+    assert await row(connection) == there
+    await write(connection, change(SONG, value, 5))
+    await stands(connection, 9)
+    await settled(pool)
+    assert await row(connection) == (rev(5), version, "live")
+    assert await outcomes(connection) == {"seen": 1}
+    assert not {kind for kind, _, _ in await wanted(connection)}
+
+
+async def test_what_was_found_is_taken_back_where_the_chain_has_passed_it_by(
+    pool: Pool, connection: Connection
+) -> None:
+    await stands(connection, 1)
+    await write(connection, change(SONG, song("Before"), 1))
+    before = await everything(connection)
+    await shown(pool, found(SONG, song("After"), 9), found(LIKE, like(), 9))
+    await stands(connection, 8)
+    await settled(pool)
+    assert await connection.fetchval("select count(*) from pending") == 2
+    await stands(connection, 9)
+    await settled(pool)
+    assert await everything(connection) == before
+    assert await outcomes(connection) == {"rolled_back": 2}
+
+
+async def test_what_was_found_may_be_here_already(pool: Pool, connection: Connection) -> None:
+    await stands(connection, 5)
+    await write(connection, change(SONG, song("Song"), 5))
+    await shown(pool, found(SONG, song("Song"), 9))
+    assert await row(connection) == (rev(5), cid(song("Song")), "live")
+    assert await connection.fetchval("select count(*) from pending") == 0
+    await stands(connection, 9)
+    await shown(pool, found(SONG, song("Other"), 9))
+    assert await row(connection) == (rev(5), cid(song("Song")), "live"), "the chain has passed that by"
+
+
+async def test_what_was_found_follows_what_was_answered(pool: Pool, connection: Connection) -> None:
+    """The echo of the write before it comes when it is shown already."""
+    await stands(connection, 1)
+    first, second = own(SONG, song("First"), 5), found(SONG, song("Second"), 9)
+    await shown(pool, first)
+    await shown(pool, second)
+    await shown(pool, own(SONG, song("Late"), 4))
+    await write(connection, change(SONG, song("First"), 5))
+    await stands(connection, 5)
+    await settled(pool)
+    there = await row(connection)
+    assert there is not None
+    assert there[1:] == (cid(song("Second")), "write")
+    await shown(pool, own(SONG, song("Third"), 10))
+    assert await row(connection) == (rev(10), cid(song("Third")), "write")
+
+
+async def test_what_was_found_is_shown_with_others_of_the_same_record(pool: Pool, connection: Connection) -> None:
+    await stands(connection, 1)
+    await shown(pool, found(SONG, song("Found"), 9), own(SONG, song("Before it"), 5))
+    there = await row(connection)
+    assert there is not None
+    assert there[1:] == (cid(song("Found")), "write")
+    await shown(pool, found(LIST, NAMED, 9), own(LIST, None, 10))
+    assert await row(connection, LIST) == (rev(10), None, "write")
+
+
+# --- where the PDS had nothing to do ---
+
+
+async def test_what_the_index_has_otherwise_is_fetched(pool: Pool, connection: Connection) -> None:
+    await stands(connection, 1)
+    await write(connection, change(SONG, song("Ghost"), 1))
+    await doubt(pool, ALICE, {SONG: cid(song("Ghost")), LIKE: None})
+    assert await wanted(connection) == set()
+    await doubt(pool, ALICE, {SONG: None})
+    assert await wanted(connection) == {("fetch", ALICE, "unseen_write")}
+    await connection.execute("update jobs set due_at = now() + interval '1 hour', note = 'first'")
+    await doubt(pool, ALICE, {SONG: None})
+    assert await connection.fetchval("select due_at > now() and note = 'first' from jobs"), "it is under way"
+    await connection.execute("delete from jobs")
+    await connection.execute("update repos set fetched_at = now() - interval '1 minute'")
+    await doubt(pool, ALICE, {SONG: None})
+    assert await wanted(connection) == set(), "it was fetched just now"
+    await connection.execute("update repos set fetched_at = now() - make_interval(secs => $1)", FETCH_AGAIN_SECONDS + 1)
+    await doubt(pool, ALICE, {LIKE: cid(like())})
+    assert await wanted(connection) == {("fetch", ALICE, "unseen_write")}
+
+
+async def test_what_is_on_its_way_is_not_doubted(pool: Pool, connection: Connection) -> None:
+    await stands(connection, 1)
+    await shown(pool, own(SONG, song("Song"), 5))
+    await doubt(pool, ALICE, {SONG: None})
+    assert await wanted(connection) == set()
+
+
+async def test_of_who_is_away_nothing_is_doubted(pool: Pool, connection: Connection) -> None:
+    async with connection.transaction():
+        await index_lock(connection)
+        await actors.set_status(connection, ALICE, active=False, status="deactivated", now=NOW)
+    await connection.execute("delete from jobs")
+    await doubt(pool, ALICE, {SONG: cid(song("Song"))})
+    assert await wanted(connection) == set()
 
 
 # --- whose repository is not here, or not any more ---

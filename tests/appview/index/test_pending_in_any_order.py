@@ -77,8 +77,8 @@ class Life:
         """Something happens; what that was."""
         self.now += timedelta(seconds=self.random.choice([0, 0, 1, 20]))
         happening = self.random.choices(
-            [self._commit, self._lie, self._echo, self._show, self.settle, self.fetch, self._miss],
-            [8, 0 if self.honest else 2, 8, 10, 6, 6, 1],
+            [self._commit, self._lie, self._echo, self._show, self._find, self.settle, self.fetch, self._miss],
+            [8, 0 if self.honest else 2, 8, 10, 4, 6, 6, 1],
         )[0]
         await happening()
         return happening
@@ -146,6 +146,18 @@ class Life:
     async def _show(self) -> None:
         if self._writes:
             await self._show_one(*self.random.choice(self._writes[-6:]))
+
+    async def _find(self) -> None:
+        """An answer was lost, and a look tells what the repository has now: whose rev that is it does not tell."""
+        uri = self.random.choice(URIS)
+        if not any(commit.uri == uri for commit in self.history):
+            return
+        now = Commit(self.history[-1].rev, uri, self.contents().get(uri))
+        if not self.honest and self.random.random() < 0.3:
+            now = Commit(self._rev(), uri, self._version(uri))
+        before = await believed_too_long(self._pool)
+        await show(self._pool, MAKERS, [now.own_write()._replace(is_found=True)], self.now)
+        assert await believed_too_long(self._pool) <= before
 
     async def _show_one(self, commit: Commit, at: datetime) -> None:
         before = await believed_too_long(self._pool)
@@ -243,8 +255,8 @@ async def believed_too_long(pool: Pool) -> set[str]:
     """Records that nothing has proven, though their chain has come to where they should have been."""
     rows = await pool.fetch(
         """
-        select uri from records join repos using (did)
-        where records.proven_by = 'write' and records.rev <= repos.rev
+        select uri from records join repos using (did) left join pending using (uri)
+        where records.proven_by = 'write' and coalesce(pending.rev, records.rev) <= repos.rev
         """
     )
     return {row["uri"] for row in rows}

@@ -64,12 +64,13 @@ NEVER = {
     "discoveries.source discoveries.collection",
     "discoveries.cursor",  # an opaque word of a host's, which may be where its list went on; the next pass replaces it
     "coming_likes.rkey coming_likes.subject_cid erasures.state erasures.rev",
+    "forgotten.account",  # when something private was forgotten, by a digest of the DID
     # Sealed, or digests of random bits.
     "oauth_requests.state oauth_requests.browser oauth_requests.sealed browsers.cookie developer_tokens.digest",
     "grants.kind grants.state grants.key_id grants.sealed",
     # Digests of records and of requests, words of ours, and the records' own bytes, in rows that say whose they are.
     "write_intents.method write_intents.cids write_intents.blocks write_intents.swap write_intents.commit_cid",
-    "write_intents.request write_intents.state write_intents.rev",
+    "write_intents.request write_intents.state write_intents.rev write_intents.base",
     "pending.rev pending.before_rev pending.before_cid pending.before_verdict pending.before_proven_by",
     "echoes.outcome echo_hosts.pds",  # how well writes come back, by host and not by account
     "places.task places.place",  # how far a command has come; it goes when that is done

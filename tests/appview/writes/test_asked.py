@@ -20,47 +20,62 @@ def write(action: Action, name: str = "a", cid: CID | None = OURS, *, minted: bo
 
 
 @pytest.mark.parametrize(
-    ("method", "swap", "cid", "seen", "finding"),
+    ("method", "swap", "cid", "seen", "finding", "since"),
     [
-        ("create", None, OURS, OURS, "done"),
-        ("create", None, OURS, None, "again"),
-        ("create", None, OURS, OTHER, "exists"),
-        ("put", None, OURS, OTHER, "exists"),
-        ("put", UNSET, OURS, OURS, "done"),
-        ("put", UNSET, OURS, None, "again"),
-        ("put", UNSET, OURS, OTHER, "again"),
-        ("put", OLD, OURS, OURS, "done"),
-        ("put", OLD, OURS, OLD, "again"),
-        ("put", OLD, OURS, OTHER, "overtaken"),
-        ("put", OLD, OURS, None, "overtaken"),
-        ("delete", UNSET, None, None, "done"),
-        ("delete", UNSET, None, OTHER, "again"),
-        ("delete", OLD, None, None, "done"),
-        ("delete", OLD, None, OLD, "again"),
-        ("delete", OLD, None, OTHER, "overtaken"),
+        ("create", None, OURS, OURS, "done", "done"),
+        ("create", None, OURS, None, "again", "overtaken"),
+        ("create", None, OURS, OTHER, "exists", "overtaken"),
+        ("put", None, OURS, OTHER, "exists", "overtaken"),
+        ("put", UNSET, OURS, OURS, "done", "done"),
+        ("put", UNSET, OURS, None, "again", "overtaken"),
+        ("put", UNSET, OURS, OTHER, "again", "overtaken"),
+        ("put", OLD, OURS, OURS, "done", "done"),
+        ("put", OLD, OURS, OLD, "again", "again"),
+        ("put", OLD, OURS, OTHER, "overtaken", "overtaken"),
+        ("put", OLD, OURS, None, "overtaken", "overtaken"),
+        ("delete", UNSET, None, None, "done", "done"),
+        ("delete", UNSET, None, OTHER, "again", "overtaken"),
+        ("delete", OLD, None, None, "done", "done"),
+        ("delete", OLD, None, OLD, "again", "again"),
+        ("delete", OLD, None, OTHER, "overtaken", "overtaken"),
     ],
 )
-def test_one_record(
-    method: Method, swap: CID | Unset | None, cid: CID | None, seen: CID | None, finding: Finding
+def test_one_record(  # noqa: PLR0913 - a table
+    method: Method, swap: CID | Unset | None, cid: CID | None, seen: CID | None, finding: Finding, since: Finding
 ) -> None:
+    """`since`: where something was written since."""
     action: Action = "delete" if cid is None else "update"
-    assert Asked(DID, method, (write(action, cid=cid),), swap).finding([seen]) == finding
+    asked = Asked(DID, method, (write(action, cid=cid),), swap)
+    assert asked.finding([seen], is_unchanged=True) == finding
+    assert asked.finding([seen], is_unchanged=False) == since
 
 
 @pytest.mark.parametrize(
-    ("writes", "seen", "finding"),
+    ("writes", "seen", "finding", "since"),
     [
-        ([write("create", minted=True), write("delete", "b", None)], [OURS, None], "done"),
+        ([write("create", minted=True), write("delete", "b", None)], [OURS, None], "done", "done"),
         # Somebody made another of what was to be deleted, after it was.
-        ([write("create", minted=True), write("delete", "b", None)], [OURS, OTHER], "done"),
-        ([write("create", minted=True), write("update", "b")], [None, OLD], "again"),
-        ([write("create"), write("update", "b")], [OURS, OLD], "overtaken"),
-        ([write("create"), write("update", "b")], [OTHER, OURS], "exists"),
-        ([write("update"), write("update", "b")], [OURS, OLD], "again"),
+        ([write("create", minted=True), write("delete", "b", None)], [OURS, OTHER], "done", "done"),
+        ([write("create", minted=True), write("update", "b")], [None, OLD], "again", "overtaken"),
+        ([write("create"), write("update", "b")], [OURS, OLD], "exists", "overtaken"),
+        ([write("create"), write("update", "b")], [OTHER, OURS], "exists", "overtaken"),
+        ([write("update"), write("update", "b")], [OURS, OLD], "again", "overtaken"),
     ],
 )
-def test_a_commit(writes: list[Write], seen: list[CID | None], finding: Finding) -> None:
-    assert Asked(DID, "apply", tuple(writes)).finding(seen) == finding
+def test_a_commit(writes: list[Write], seen: list[CID | None], finding: Finding, since: Finding) -> None:
+    asked = Asked(DID, "apply", tuple(writes))
+    assert asked.finding(seen, is_unchanged=True) == finding
+    assert asked.finding(seen, is_unchanged=False) == since
+
+
+def test_what_is_asked_again_is_asked_on_top_of_what_was_there() -> None:
+    blind = Asked(DID, "put", (write("update"),), base="the base")
+    assert "swapCommit" not in blind.body()
+    assert blind.body(again=True)["swapCommit"] == "the base"
+    guarded = Asked(DID, "put", (write("update"),), OLD, base="the base")
+    assert guarded.body(again=True) == guarded.body()
+    alone = Asked(DID, "put", (write("update"),), swap_commit="theirs", base="theirs")
+    assert alone.body(again=True) == alone.body() == blind.body() | {"swapCommit": "theirs"}
 
 
 def test_the_digest_of_a_request() -> None:

@@ -4,8 +4,11 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Final
 
+import pytest
+
 from appview.db import Connection, Pool
 from appview.writes import likes
+from appview.writes.errors import Unsettled
 from tests.index_writer import IndexWriter, ref
 
 ALICE: Final = "did:plc:alice"
@@ -41,10 +44,9 @@ async def test_a_like_that_came_is_waited_for_no_more(pool: Pool, connection: Co
     async with likes.coming(pool, LIKE, ALICE, SUBJECT, "x") as like:
         uri = await index.write(ALICE, LIKE, like.rkey, subject=ref(SUBJECT))
     assert await waiting(pool) == 0
-    first = await likes.first(pool, ALICE, SUBJECT)
-    assert first is not None
-    assert (first[0], await likes.all_of(pool, ALICE, SUBJECT)) == (uri, [uri])
-    assert await likes.first(pool, BOB, SUBJECT) is None
+    (first,) = await likes.there(pool, ALICE, SUBJECT)
+    assert (first.uri, first.is_doubtful, await likes.all_of(pool, ALICE, SUBJECT)) == (uri, False, [uri])
+    assert await likes.there(pool, BOB, SUBJECT) == []
     # And once it is gone again, by whomever, the next one is another.
     await index.delete(uri)
     async with likes.coming(pool, LIKE, ALICE, SUBJECT, "x") as after:
@@ -72,6 +74,45 @@ async def test_what_is_called_off_was_written_before_or_never_is(pool: Pool) -> 
 
 
 async def test_whoever_calls_it_off_does_not_wait_for_ever(pool: Pool) -> None:
+    """And does not say that it is off, for then it would come after that."""
     async with likes.coming(pool, LIKE, ALICE, SUBJECT, "x") as like:
-        assert await likes.call_off(pool, LIKE, ALICE, SUBJECT, patience=0.1) == like.rkey
+        with pytest.raises(Unsettled):
+            await likes.call_off(pool, LIKE, ALICE, SUBJECT, patience=0.1)
+    assert await likes.call_off(pool, LIKE, ALICE, SUBJECT) == like.rkey
+    assert await waiting(pool) == 0
+
+
+async def test_a_like_that_was_to_go_since_is_doubtful(pool: Pool, connection: Connection) -> None:
+    index = IndexWriter(connection)
+    uri = await index.write(ALICE, LIKE, "3l2wryxkduc2a", subject=ref(SUBJECT))
+    rev = await connection.fetchval("select rev from records where uri = $1", uri)
+    for state, gone, is_doubtful in (
+        ("refused", None, False),
+        ("written", rev, False),
+        ("intended", None, True),
+        ("settled", None, True),
+        ("settled", "zzzzzzzzzzzzz", True),
+        ("written", "zzzzzzzzzzzzz", True),
+    ):
+        await connection.execute("delete from write_intents")
+        await connection.execute(
+            """
+            insert into write_intents (did, method, uris, cids, blocks, state, rev, held_until)
+            values ($1, 'delete', array[$2], array[null::bytea], '{}', $3, $4, now())
+            """,
+            ALICE,
+            uri,
+            state,
+            gone,
+        )
+        assert [like.is_doubtful for like in await likes.there(pool, ALICE, SUBJECT)] == [is_doubtful], (state, gone)
+
+
+async def test_likes_that_never_came_are_forgotten(pool: Pool, connection: Connection) -> None:
+    async with likes.coming(pool, LIKE, ALICE, SUBJECT, "x"):
+        await pool.execute("update coming_likes set asked_at = now() - interval '2 hours'")
+        await likes.forget_old(connection)
+        assert await waiting(pool) == 1
+    await pool.execute("update coming_likes set asked_at = now() - interval '2 hours'")
+    await likes.forget_old(connection)
     assert await waiting(pool) == 0

@@ -62,11 +62,13 @@ async def end(visit: Visit) -> Response:
     account, grants = visit.named(), visit.accounts.grants
     if visit.form.get("everywhere"):
         await tell(grants.end_all(account.did, _ENDED))
-        if await overview.permission(visit.accounts.pool, account.did, account.grant) is not None:
+        if not await overview.is_over(visit.accounts.pool, account.did):
             raise database_away()
     over = await sessions.sign_out(visit.accounts.pool, visit.cookie or "", account.did)
     await tell(*(grants.end(grant, _ENDED) for grant in over))
-    return visit.signed_out(account.did, "ended")
+    erasure = await erasure_of(visit.accounts.pool, account.did)
+    is_deleting = erasure is not None and erasure.grant is not None
+    return visit.signed_out(account.did, "ended-later" if is_deleting else "ended")
 
 
 async def make_token(visit: Visit) -> Response:

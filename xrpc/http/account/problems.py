@@ -78,6 +78,18 @@ def database_away() -> Problem:
     )
 
 
+def unexpected() -> Problem:
+    """What nobody thought of; the log has it under the request's id."""
+    advice = "It is not your doing. Try again; if it is still so, tell whoever runs this server the number below."
+    return Problem(500, "Something went wrong here", advice, where="/account", name="Your account")
+
+
+def not_to_be_had() -> Problem:
+    """The permission was forgotten, with all of the account, before anybody had it."""
+    advice = "What was held here about this account was deleted meanwhile. Begin anew, if you want to."
+    return Problem(409, "You were not signed in", advice)
+
+
 def not_ours() -> Problem:
     """A form that no page of ours sent, or not lately."""
     return Problem(

@@ -54,6 +54,7 @@ NOTES: Final[Mapping[str, str]] = {
     "signed-in": "You are signed in.",
     "signed-out": "You are signed out.",
     "ended": "The permission is ended, and its server was told, or will be as soon as it answers.",
+    "ended-later": "All is ended but the permission by which your records are being deleted, which ends with that.",
     "revoked": "The token was revoked.",
     "deleting": "Your records are being deleted, and then what is held here. You are signed out when that is done.",
     "deleted": "What was held here about that account is deleted, or will be within minutes.",

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from appview.accounts import sessions
+from appview.accounts.grant_rows import NotToBeHad
 from appview.accounts.oauth.errors import OAuthError
 from appview.accounts.sessions import Account, Session
 from appview.db import AWAY
@@ -29,7 +30,15 @@ from xrpc.context import Context, context_of
 from xrpc.cookies import drop_cookie, name_of, session_cookie, set_cookie
 from xrpc.errors import Unavailable, XrpcError
 from xrpc.http.account.layout import see_other
-from xrpc.http.account.problems import Problem, database_away, not_ours, not_set_up, of_limit, of_oauth
+from xrpc.http.account.problems import (
+    Problem,
+    database_away,
+    not_ours,
+    not_set_up,
+    not_to_be_had,
+    of_limit,
+    of_oauth,
+)
 from xrpc.http.account.problems import answer as answer_problem
 from xrpc.limits import Kind, Limits, Who
 from xrpc.origins import is_asked_by_us
@@ -122,6 +131,8 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
             return answer_problem(request, problem)
         except OAuthError as error:
             return answer_problem(request, of_oauth(error))
+        except NotToBeHad:
+            return answer_problem(request, not_to_be_had())
         except XrpcError as error:
             return answer_problem(request, database_away() if isinstance(error, Unavailable) else of_limit(error))
         except (asyncpg.PostgresError, *AWAY) as error:
@@ -143,7 +154,7 @@ async def _answer(request: Request, handler: Handler) -> Response:
         return see_other(f"http://{LOOPBACK}{local[1]}{request.scope['path']}{query and '?'}{query}")
     cookie = _secret(request, session_cookie(ctx.config))
     session = await within(QUERY_SECONDS, sessions.find(ctx.accounts.pool, cookie)) if cookie is not None else None
-    _count(request, session)
+    await _count(request, session)
     known = _secret(request, name_of(ctx.config, "plyr-browser"))
     form: Mapping[str, str] = {}
     if request.method == "POST":
@@ -157,11 +168,12 @@ async def _answer(request: Request, handler: Handler) -> Response:
     return await handler(Visit(request, ctx, ctx.accounts, cookie, session, binding, form))
 
 
-def _count(request: Request, session: Session | None) -> None:
+async def _count(request: Request, session: Session | None) -> None:
     """Count a page against whoever asks for it. Raises XrpcError with 429."""
     limits, current = _limits(request), session.current if session is not None else None
     address = limits.address(request.scope)
-    limits.read(Who(address) if current is None else Who(address, did=current.did, grant=current.grant))
+    who = Who(address) if current is None else Who(address, did=current.did, grant=current.grant)
+    (await limits.check(Kind.PAGE, who)).require()
 
 
 def _limits(request: Request) -> Limits:

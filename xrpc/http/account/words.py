@@ -14,8 +14,8 @@ from appview.accounts.oauth.scopes import (
     RepoPermission,
     RpcPermission,
     Transition,
+    missing,
     permissions,
-    permits,
     tokens,
 )
 from lexicons.catalog import Catalog
@@ -118,13 +118,15 @@ def _others(scope: str) -> list[str]:
 
 
 def _lacks(scope: str, records: Mapping[str, str]) -> list[str]:
+    needs = [RepoNeed(collection, action) for collection in records for action in ACTIONS]
+    # Of a subtype that no server lists by itself: it takes the whole type.
+    lacking = set(missing(scope, [*needs, *(BlobNeed(f"{kind}/x") for kind in UPLOADS)]))
     lacks = []
     for collection, words in records.items():
-        actions = tuple(action for action in ACTIONS if not permits(scope, RepoNeed(collection, action)))
+        actions = tuple(action for action in ACTIONS if RepoNeed(collection, action) in lacking)
         if actions:
             lacks.append(f"{_verbs(actions, 'or')} {words}")
-    # A subtype that no server lists by itself: it takes the whole type.
-    kinds = [words for kind, words in UPLOADS.items() if not permits(scope, BlobNeed(f"{kind}/x"))]
+    kinds = [words for kind, words in UPLOADS.items() if BlobNeed(f"{kind}/x") in lacking]
     return [*lacks, *([f"upload {_joined(kinds, 'or')}"] if kinds else [])]
 
 

@@ -5,13 +5,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
 
 from appview.accounts import sessions
 from appview.accounts.erasure import erasure_of
+from appview.accounts.forget import forget
 from appview.db import Connection, Pool
 from tests.index_writer import IndexWriter
+from tests.xrpc.client import config
 from tests.xrpc.http.account import signed_in
-from tests.xrpc.http.account.visitor import Visitor, application, form
+from tests.xrpc.http.account.visitor import SECRET, Visitor, application, form
+from xrpc.app import create_app
+from xrpc.http.account.visit import Visit, page
 
 ALICE = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -71,3 +77,54 @@ async def test_with_the_records_this_browser_stays_until_they_are_gone(visitor: 
     assert (erasure.records, erasure.state) == (True, "deleting")
     page = await visitor.open(done.headers["location"])
     assert "What is held here is being deleted since" in page.text
+
+
+async def test_everything_can_be_ended_while_records_are_deleted(visitor: Visitor, app: Starlette, pool: Pool) -> None:
+    other = await signed_in.sign_in(pool, signed_in.grants_of(app), ALICE)
+    begin = form(await visitor.open("/account/delete"), "/account/delete")
+    await visitor.submit(begin, confirmation="alice.test", records="1")
+    await signed_in.sign_in(pool, signed_in.grants_of(app), ALICE)
+    done = await visitor.submit(form(await visitor.open("/account"), "/account/end"), everywhere="1")
+    assert (done.status_code, done.headers["location"]) == (303, "/oauth/login?note=ended-later")
+    assert "ends with that" in (await visitor.open(done.headers["location"])).text
+    erasure = await erasure_of(pool, ALICE)
+    assert erasure is not None
+    live = await pool.fetch("select id from grants where state = 'live'")
+    assert [row["id"] for row in live] == [erasure.grant], "that goes on without a browser"
+    session = await sessions.find(pool, other)
+    assert session is None or session.current is None
+
+
+async def test_what_nobody_thought_of_is_a_page(database_url: str, pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
+    plain = create_app(config(database_url, PLYR_SECRET_KEY=SECRET, PLYR_PUBLIC_URL="http://localhost:8080"))
+    async with plain.router.lifespan_context(plain), Visitor(plain) as visitor:
+        visitor.cookies.set("plyr", await signed_in.sign_in(pool, signed_in.grants_of(plain), ALICE))
+        await pool.execute("drop table developer_tokens")
+        page = await visitor.open("/account")
+        assert (page.status_code, page.headers["content-type"]) == (500, "text/html; charset=utf-8")
+        assert "Something went wrong here" in page.text
+        assert page.headers["x-request-id"] in page.text
+        assert page.headers["cache-control"] == "no-store"
+        assert "form-action 'self'" in page.headers["content-security-policy"]
+        assert "developer_tokens" not in page.text
+    assert "developer_tokens" in caplog.text
+
+
+async def test_pages_have_a_limit_of_their_own(visitor: Visitor) -> None:
+    statuses = [(await visitor.open("/oauth/logout")).status_code for _ in range(125)]
+    assert (statuses[:120], statuses[-1]) == ([200] * 120, 429)
+    page = await visitor.open("/oauth/logout")
+    assert (page.status_code, page.headers["content-type"]) == (429, "text/html; charset=utf-8")
+
+
+async def test_a_sign_in_that_is_forgotten_meanwhile_is_a_page(visitor: Visitor, pool: Pool, app: Starlette) -> None:
+    async def gone(_visit: Visit) -> Response:
+        grant = await signed_in.grants_of(app).save(signed_in.granted(ALICE), "session")
+        async with pool.acquire() as connection:
+            await forget(connection, ALICE)
+        await sessions.sign_in(pool, None, ALICE, grant)
+        raise AssertionError
+
+    app.router.routes.insert(0, Route("/account/gone", page(gone)))
+    answer = await visitor.open("/account/gone")
+    assert (answer.status_code, "You were not signed in" in answer.text) == (409, True)
