@@ -115,7 +115,7 @@ async def note(connection: Connection, echoes: Sequence[Echo], now: datetime) ->
 
 
 async def unheard(pool: Pool) -> Unheard:
-    """Whether what is written through us comes back."""
+    """Whether what is written through us comes back. What comes while its repository is fetched waits for that."""
     row = await pool.fetchrow(
         f"""
         with last as (select max(seen_at) as heard_at from echo_hosts),
@@ -125,7 +125,9 @@ async def unheard(pool: Pool) -> Unheard:
         late as (
             select coalesce(actors.pds, pending.did) as pds, since, true as is_recent
             from pending join records using (uri) join actors on actors.did = pending.did
-            where records.proven_by = 'write' and actors.active and since < now() - make_interval(secs => $1)
+                join repos on repos.did = pending.did
+            where records.proven_by = 'write' and actors.active and repos.status = 'synchronized'
+                and since < now() - make_interval(secs => $1)
             union all
             select pds, missed_at, missed_at > now() - make_interval(secs => $2) from echo_hosts
             where seen_at is null or seen_at < missed_at

@@ -190,7 +190,7 @@ async def doubt(pool: Pool, did: str, versions: Mapping[str, bytes | None]) -> N
                 select from unnest($2::text[], $3::bytea[]) as said (uri, cid)
                     left join records using (uri) left join pending using (uri)
                 where records.cid is distinct from said.cid and pending.uri is null
-            ) and exists (select from actors where did = $1 and active)
+            ) and not exists (select from actors where did = $1 and not active)
                 and not exists (select from jobs where kind = 'fetch' and subject = $1)
                 and not exists (
                     select from repos where did = $1 and fetched_at > now() - make_interval(secs => $4)

@@ -185,9 +185,21 @@ async def test_the_canary_says_that_nothing_comes_back(stage: Stage, pool: db.Po
     for user in users:
         await written(pool, user, records.TRACK, records.track("Unheard"), ago=70)
     told = f"Writes through us at {len(users)} PDSes have not come back by the firehose"
+    _, body = await stage.client.get("/ready")
+    assert any(warning.startswith(told) for warning in body["warnings"]), "so few do not decide"
+    # As if they had been heard before, and a third had as well.
+    await pool.execute(
+        "insert into echo_hosts (pds, seen_at) select distinct pds, now() - interval '1 hour' from actors"
+    )
+    await pool.execute(
+        "insert into echo_hosts (pds, seen_at, missed_at) values ($1, $2::timestamptz, $2 + interval '30 minutes')",
+        "https://third.test",
+        datetime.now(UTC) - timedelta(hours=1),
+    )
     status, body = await stage.client.get("/ready")
     assert status == 503
     assert any(reason.startswith(told) for reason in body["reasons"])
+    await pool.execute("delete from echo_hosts")
 
     system.ingester.start()
     await until_nothing_is_pending(stage, pool)

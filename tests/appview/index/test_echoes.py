@@ -10,7 +10,9 @@ from appview.index.echoes import BUCKETS, Echo, note, past, unheard, waiting
 HOSTS = ("https://one.test", "https://two.test", "https://three.test")
 
 
-async def late(connection: Connection, host: str, seconds: float, *, proven_by: str = "write") -> None:
+async def late(
+    connection: Connection, host: str, seconds: float, *, proven_by: str = "write", status: str = "synchronized"
+) -> None:
     """Something was written through us at `host`, so long ago, and has not come back."""
     did = f"did:web:{host.removeprefix('https://')}"
     uri = f"at://{did}/fm.plyr.track/{seconds:.0f}"
@@ -23,6 +25,12 @@ async def late(connection: Connection, host: str, seconds: float, *, proven_by: 
         did,
         at,
         proven_by,
+    )
+    await connection.execute(
+        "insert into repos (did, status, reason, status_at) values ($1, $2, 'test', $3) on conflict do nothing",
+        did,
+        status,
+        at,
     )
     await connection.execute(
         "insert into pending (uri, did, rev, written_at, since) values ($1, $2, '1', $3, $3)", uri, did, at
@@ -72,7 +80,8 @@ async def test_several_that_are_silent_say_that_we_do_not_hear(pool: Pool, conne
     for n, host in enumerate(HOSTS):
         assert not await is_blind(pool)
         await late(connection, host, 100 - n)
-    assert await unheard(pool) == (3, pytest.approx(100, abs=5), True, 3, 3)
+    told = await unheard(pool)
+    assert (told.hosts, told.is_alone, told.sites, told.heard) == (3, True, 3, 3)
     assert await is_blind(pool)
     await happened(connection, Echo("seen", 1.0, "https://four.test"), ago=20)
     told = await unheard(pool)
@@ -162,6 +171,13 @@ async def test_what_was_missed_long_ago_is_forgotten(pool: Pool, connection: Con
 async def test_sites(pool: Pool, connection: Connection, first: str, second: str, count: int) -> None:
     await were_heard(connection, first, second)
     assert (await unheard(pool)).heard == count
+
+
+@pytest.mark.parametrize("status", ["desynchronized", "in_progress"])
+async def test_what_waits_for_its_repository_is_not_late(pool: Pool, connection: Connection, status: str) -> None:
+    for host in HOSTS:
+        await late(connection, host, 90, status=status)
+    assert (await unheard(pool)).hosts == 0
 
 
 async def test_what_is_proven_and_only_not_settled_is_not_late(pool: Pool, connection: Connection) -> None:

@@ -125,18 +125,21 @@ async def test_a_database_without_tables(client: Client, connection: Connection)
 
 
 async def test_the_canary(client: Client, connection: Connection) -> None:
-    """What was written through us and does not come back: of one PDS a warning, of several a reason."""
+    """What was written through us and does not come back: a warning, until it is that of most who were heard before."""
     await says(connection, healthy())
     now = datetime.now(UTC)
-    for n, host in enumerate(("https://one.test", "https://two.test"), 1):
+    hosts = ("https://one.test", "https://two.test", "https://three.test")
+    for host in hosts:
+        await note(connection, [Echo("seen", 0.1, host)], now - timedelta(hours=1))
+    for n, host in enumerate(hosts, 1):
         await note(connection, [Echo("fetched", 33.0, host, is_missed=True)], now - timedelta(seconds=30))
         body = (await client.get("/ready")).json()
-        told = body["warnings"] if n == 1 else body["reasons"]
+        told = body["warnings"] if n < len(hosts) else body["reasons"]
         assert len(told) == len(body["reasons"]) + len(body["warnings"]) == 1
-        assert told[0].startswith(f"Writes through us at {'one PDS' if n == 1 else '2 PDSes'} have not come back")
+        assert told[0].startswith(f"Writes through us at {'one PDS' if n == 1 else f'{n} PDSes'} have not come back")
         assert "one.test" not in told[0], "who signs in here is nobody's business"
     assert (await client.get("/ready")).status_code == 503
-    await note(connection, [Echo("seen", 0.1, "https://three.test")], now)
+    await note(connection, [Echo("seen", 0.1, "https://four.test")], now)
     answer = await client.get("/ready")
     assert answer.status_code == 200
     assert answer.json()["warnings"][0].endswith("what others wrote has since.")
