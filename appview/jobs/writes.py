@@ -5,7 +5,6 @@ from typing import Final
 from appview.db import Connection
 from appview.jobs.family import Family, Tools, TryLater
 from appview.jobs.rows import Job, want
-from appview.writes import likes
 from appview.writes.journal import forget_old, open_accounts, settle_shown
 from appview.writes.settling import NotYet, settle
 
@@ -25,7 +24,6 @@ async def want_settled(connection: Connection) -> None:
     """Let go of what is settled, and want what is not; what waits after a failure goes on waiting."""
     await settle_shown(connection)
     await forget_old(connection)
-    await likes.forget_old(connection)
     rows = await connection.fetch(
         """
         select did from unnest($1::text[]) as open (did)

@@ -23,7 +23,7 @@ MAX_AHEAD: Final = 300.0
 class Patience(NamedTuple):
     """How long things may take, in seconds."""
 
-    base: float = 3.0
+    base: float = 5.0
     """What is there before a write is asked for."""
     answer: float = 20.0
     """One answer of a PDS to a write."""

@@ -30,6 +30,7 @@ from appview.writes.errors import (
     IdempotencyMismatch,
     InvalidSwap,
     Overtaken,
+    PdsAway,
     RecordAlreadyExists,
     Unsettled,
     WriteError,
@@ -198,15 +199,18 @@ class Carrier:
             return await self._carry_out(access, pds, there, asked, None if is_same else make, look_first=is_same)
 
     async def _based(self, pds: str, asked: Asked) -> Asked:
-        """The same, on top of what is there before it: without that, what gets no answer is not asked again."""
+        """The same, on top of what is there before it. Raises PdsAway where the PDS does not say.
+
+        If it gave no answer to the write either, nobody could ever tell what came of that.
+        """
         if asked.guarded_by is not None:
             return asked
         if asked.swap_commit is not None:
             return replace(asked, base=asked.swap_commit)
         try:
             _, commit = await newest(self.http, pds, asked.did, seconds=self._patience.base)
-        except CannotLook:
-            return replace(asked, base=None)
+        except CannotLook as error:
+            raise PdsAway(f"{error} Nothing was written.") from None
         return replace(asked, base=commit)
 
     async def _over(self, intent: Intent, key: Key) -> Intent:

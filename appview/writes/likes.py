@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from appview.db import Connection, Pool
+from appview.db import Pool
 from appview.reads.times import instant
 from appview.writes.errors import Unsettled
 from appview.writes.tids import Tids
@@ -138,17 +138,6 @@ async def call_off(pool: Pool, nsid: str, did: str, subject: str, *, patience: f
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def forget_old(connection: Connection) -> None:
-    """Let go of likes that did not come for long, and that nobody is at."""
-    await connection.execute(
-        """
-        delete from coming_likes
-        where held_until <= now() and asked_at < now() - make_interval(secs => $1)
-        """,
-        STALE,
-    )
-
-
 async def _take(pool: Pool, nsid: str, did: str, subject: str, cid: str) -> Coming:
     """The first who asks decides on the key."""
     await _clear(pool, nsid, did, subject)
@@ -176,13 +165,20 @@ async def _let_go(pool: Pool, nsid: str, did: str, subject: str, rkey: str) -> N
 
 
 async def _clear(pool: Pool, nsid: str, did: str, subject: str) -> None:
-    """Let go of a like that nobody is at, and that came, be it gone again since, or did not come for long."""
+    """Let go of a like that nobody is at, and that came, be it gone again since, or did not come for long.
+
+    One of which nobody knows whether it came keeps its key: under another it might be made twice.
+    """
     await pool.execute(
         """
         delete from coming_likes
         where did = $1 and subject = $2 and held_until <= now() and (
-            asked_at < now() - make_interval(secs => $4)
-            or exists (select from records where uri = 'at://' || $1 || '/' || $3 || '/' || rkey)
+            exists (select from records where uri = 'at://' || $1 || '/' || $3 || '/' || rkey)
+            or (asked_at < now() - make_interval(secs => $4) and not exists (
+                select from write_intents
+                where write_intents.did = $1 and state = 'intended'
+                    and 'at://' || $1 || '/' || $3 || '/' || rkey = any(uris)
+            ))
         )
         """,
         did,

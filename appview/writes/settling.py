@@ -38,12 +38,23 @@ class NotYet(Exception):
         self.retry_after = retry_after
 
 
-async def settle(pool: Pool, http: HttpClient, identities: IdentityResolver, makers: Makers, did: str) -> None:
-    """Settle the writes of `did` that nobody is at, as many as AT_ONCE. Raises NotYet, and what is in `AWAY`."""
+async def settle(
+    pool: Pool,
+    http: HttpClient,
+    identities: IdentityResolver,
+    makers: Makers,
+    did: str,
+    *,
+    seconds: float = SECONDS,
+) -> None:
+    """Settle the writes of `did` that nobody is at, as many as AT_ONCE, asking its PDS for `seconds` at the most.
+
+    Raises NotYet, and what is in `AWAY`.
+    """
     reasons: list[NotYet] = []
     pds: str | None = None
     loop = asyncio.get_running_loop()
-    until = loop.time() + SECONDS
+    until = loop.time() + seconds
     for intent in await journal.take_open(pool, did, "intended", AT_ONCE):
         if reasons:
             # The others wait for the same PDS.

@@ -69,6 +69,17 @@ async def expired(_request: web.Request, _forward: proxy.Forward) -> web.StreamR
     return web.json_response({"error": "invalid_token", "message": '"exp" claim timestamp check failed'}, status=401)
 
 
+async def gateway(_request: web.Request, forward: proxy.Forward) -> web.StreamResponse:
+    """What stands before the PDS does not wait for it."""
+    await forward()
+    return web.Response(status=504, text="Gateway Timeout")
+
+
+async def no_gateway(_request: web.Request, _forward: proxy.Forward) -> web.StreamResponse:
+    """What stands before the PDS does not reach it."""
+    return web.Response(status=502, text="Bad Gateway")
+
+
 SCENARIOS: Final = (
     Scenario("nothing", lambda here: []),
     Scenario("PDS is down", lambda here: [], is_down=True),
@@ -87,8 +98,17 @@ SCENARIOS: Final = (
     Scenario("does it, says another CID", lambda here: [proxy.other_cid]),
     Scenario("asks for a pause (429)", lambda here: [proxy.too_many]),
     Scenario("token not taken any more", lambda here: [expired]),
-    Scenario("reply lost, PDS cannot be read", lambda here: [proxy.lose_reply], reading=proxy.fail_before),
-    Scenario("request lost, PDS cannot be read", lambda here: [proxy.lose_request], reading=proxy.lose_request),
+    Scenario("a gateway gives up, PDS does it", lambda here: [gateway]),
+    Scenario("a gateway gives up, always, PDS does nothing", lambda here: [no_gateway] * 3),
+    Scenario("PDS cannot be read before", lambda here: [], reading=proxy.fail_before),
+    Scenario(
+        "reply lost, PDS cannot be read after",
+        lambda here: [proxy.deaf_after(here.wire, proxy.lose_reply, proxy.fail_before)],
+    ),
+    Scenario(
+        "request lost, PDS cannot be read after",
+        lambda here: [proxy.deaf_after(here.wire, proxy.lose_request, proxy.lose_request)],
+    ),
 )
 
 

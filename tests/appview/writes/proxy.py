@@ -211,6 +211,16 @@ def lose_reply_after(act: Callable[[], Awaitable[object]]) -> Fault:
     return fault
 
 
+def deaf_after(wire: Proxy, fault: Fault, reading: Fault) -> Fault:
+    """A fault after which the PDS cannot be read either, in the way of `reading`."""
+
+    async def both(request: web.Request, forward: Forward) -> web.StreamResponse:
+        wire.deaf = reading
+        return await fault(request, forward)
+
+    return both
+
+
 def before(act: Callable[[], Awaitable[object]]) -> Fault:
     """Something that happens when the request arrives, before the PDS has it."""
 

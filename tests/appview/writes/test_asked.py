@@ -40,7 +40,7 @@ def write(action: Action, name: str = "a", cid: CID | None = OURS, *, minted: bo
         ("delete", OLD, None, OTHER, "overtaken", "overtaken"),
     ],
 )
-def test_one_record(  # noqa: PLR0913 - a table
+def test_one_record(
     method: Method, swap: CID | Unset | None, cid: CID | None, seen: CID | None, finding: Finding, since: Finding
 ) -> None:
     """`since`: where something was written since."""

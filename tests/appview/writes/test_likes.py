@@ -9,7 +9,10 @@ import pytest
 from appview.db import Connection, Pool
 from appview.writes import likes
 from appview.writes.errors import Unsettled
+from tests.appview.writes.proxy import deaf_after, fail_before, lose_reply
+from tests.appview.writes.stand import Stand
 from tests.index_writer import IndexWriter, ref
+from tests.network import records
 
 ALICE: Final = "did:plc:alice"
 BOB: Final = "did:plc:bob"
@@ -108,11 +111,19 @@ async def test_a_like_that_was_to_go_since_is_doubtful(pool: Pool, connection: C
         assert [like.is_doubtful for like in await likes.there(pool, ALICE, SUBJECT)] == [is_doubtful], (state, gone)
 
 
-async def test_likes_that_never_came_are_forgotten(pool: Pool, connection: Connection) -> None:
-    async with likes.coming(pool, LIKE, ALICE, SUBJECT, "x"):
-        await pool.execute("update coming_likes set asked_at = now() - interval '2 hours'")
-        await likes.forget_old(connection)
-        assert await waiting(pool) == 1
-    await pool.execute("update coming_likes set asked_at = now() - interval '2 hours'")
-    await likes.forget_old(connection)
-    assert await waiting(pool) == 0
+async def test_a_like_of_which_nobody_knows_keeps_its_key(here: Stand) -> None:
+    """However long ago: its reply was lost, and its PDS has been away since."""
+    track = await here.user.put_record(records.TRACK, here.tids.mint(), records.track())
+
+    async def like() -> None:
+        async with likes.coming(here.pool, LIKE, here.user.did, track.uri, track.cid) as one:
+            await here.repo.create(LIKE, one.record(LIKE, track.uri), rkey=one.rkey)
+
+    here.wire.faults = [deaf_after(here.wire, lose_reply, fail_before)]
+    with pytest.raises(Unsettled):
+        await like()
+    await here.pool.execute("update coming_likes set asked_at = now() - interval '61 minutes'")
+    await here.lapse()
+    here.wire.deaf = None
+    await like()
+    assert len(await here.records(LIKE)) == 1

@@ -16,7 +16,7 @@ from appview.jobs.writes import WRITES, want_settled
 from appview.writes import Written
 from appview.writes.errors import InvalidSwap, Unsettled
 from appview.writes.settling import NotYet
-from tests.appview.writes.proxy import Forward, before, fail_before, lose_reply, lose_request
+from tests.appview.writes.proxy import Forward, before, deaf_after, fail_before, lose_reply, lose_request
 from tests.appview.writes.stand import NAMESPACE, QUICK, Stand, makers, stand
 from tests.network import records
 from tests.network.network import Network
@@ -31,7 +31,8 @@ async def wanted(here: Stand) -> list[str]:
 
 async def lost(here: Stand) -> None:
     """A write that the PDS has, and of which nobody knows so."""
-    here.wire.faults, here.wire.deaf = [lose_reply], fail_before
+    here.wire.deaf = None
+    here.wire.faults = [deaf_after(here.wire, lose_reply, fail_before)]
     with pytest.raises(Unsettled):
         await here.repo.create(records.TRACK, records.track())
 
@@ -66,7 +67,7 @@ async def test_a_pds_that_is_away_is_asked_again_later(here: Stand) -> None:
     await age(here, timedelta(days=8))
     with pytest.raises(NotYet):
         await here.settle()
-    assert await here.states() == ["abandoned"]
+    assert await here.states() == ["unknown"]
 
 
 async def test_one_that_cannot_be_looked_for_does_not_keep_the_others_waiting(here: Stand) -> None:
@@ -175,7 +176,7 @@ async def test_by_the_same_key_it_is_the_same_record_that_is_tried_again(here: S
     """What was lost on the way may arrive late: then it is what is there already."""
     for settled in (False, True):
         key = f"settled: {settled}"
-        here.wire.faults, here.wire.deaf = [lose_request], fail_before
+        here.wire.faults = [deaf_after(here.wire, lose_request, fail_before)]
         with pytest.raises(Unsettled):
             await here.repo.create(records.TRACK, records.track(createdAt="2026-03-01T12:00:00.000Z"), key=key)
         here.wire.deaf = None
@@ -191,7 +192,7 @@ async def test_by_the_same_key_it_is_the_same_record_that_is_tried_again(here: S
 async def test_a_call_that_takes_long(network: Network, pool: Pool) -> None:
     """Another by the same key does not wait for ever; and one that nobody is at any more is taken over."""
     async with stand(network, pool, patience=QUICK._replace(same=0.3)) as here:
-        here.wire.faults, here.wire.deaf = [lose_request], fail_before
+        here.wire.faults = [deaf_after(here.wire, lose_request, fail_before)]
         with pytest.raises(Unsettled):
             await here.repo.create(records.TRACK, records.track(), key="a key")
         here.wire.deaf = None

@@ -3,6 +3,7 @@
 import asyncio
 
 from appview.db import Connection
+from appview.index.lock import index_lock
 from tests.index_writer import ref
 from tests.xrpc.client import Client
 from tests.xrpc.methods.writes.writer import Writer
@@ -74,6 +75,20 @@ async def test_liking_and_unliking_at_once_leaves_one_or_none(alice: Writer, bob
         assert left == [] if like["uri"] in gone["uris"] else left == [like["uri"]]
         await alice.do("feed.unlikeTrack", subject=track["uri"])
         assert await alice.there("like") == []
+
+
+async def test_a_like_that_was_taken_back_unseen_is_made_anew(
+    alice: Writer, bob: Writer, connection: Connection
+) -> None:
+    """While others hold the index it shows what is gone: whoever likes again then is not told that it is liked."""
+    track = await bob.publish()
+    first = await alice.do("feed.likeTrack", subject=track["uri"])
+    async with connection.transaction():
+        await index_lock(connection)
+        gone = await alice.do("feed.unlikeTrack", subject=track["uri"])
+    assert gone["uris"] == [first["uri"]]
+    again = await alice.do("feed.likeTrack", subject=track["uri"])
+    assert [there["uri"] for there in await alice.there("like")] == [again["uri"]] != [first["uri"]]
 
 
 async def test_what_a_pds_that_was_away_did_not_take_is_liked_later_by_the_same_key(

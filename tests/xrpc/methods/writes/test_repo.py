@@ -93,6 +93,19 @@ async def test_writes_on_top_of_one_commit_alone(alice: Writer) -> None:
     assert await delete(alice, swapCommit=gone["commit"]["cid"]) == {}
 
 
+async def test_a_key_of_a_write_on_top_of_one_commit(alice: Writer) -> None:
+    """Made again, it is the same call, though by then there is a record where none was, or none any more."""
+    named: Json = {"repo": alice.did, "collection": COLLECTION, "rkey": RKEY}
+    base = (await create(alice, rkey=OTHER, record=TRACK))["commit"]["cid"]
+    for method, values in (("putRecord", {"record": TRACK}), ("deleteRecord", {})):
+        asked = named | values | {"swapCommit": base}
+        first = await alice.do(f"{PREFIX}.{method}", method, **asked)
+        assert first["commit"] == await head(alice)
+        assert await alice.do(f"{PREFIX}.{method}", method, **asked) == first
+        assert await alice.refused(f"{PREFIX}.{method}", method, **named | values) == "IdempotencyMismatch"
+        base = first["commit"]["cid"]
+
+
 async def test_many_writes_in_one_commit(alice: Writer) -> None:
     await create(alice, rkey=RKEY, record=TRACK)
     await create(alice, rkey=OTHER, record=TRACK)
