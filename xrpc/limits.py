@@ -61,8 +61,9 @@ class Kind(Enum):
     """A record, written or deleted. PDSes have limits of their own, for hours and days (WR-04)."""
     UPLOAD = (Rule("credential", Limit(20, 60)), Rule("did", Limit(40, 60)))
     """A blob."""
-    # More for an account than for an address, or one stranger could keep its owner from signing in.
-    SIGN_IN = (Rule("address", Limit(10, 60)), Rule("account", Limit(30, 60)))
+    # Much more for an account than for an address, or a few strangers could keep its owner from signing in; where it is
+    # signed in already, nobody can (xrpc/http/account/sign_in.py).
+    SIGN_IN = (Rule("address", Limit(10, 60)), Rule("account", Limit(100, 60)))
     """An attempt to sign in, for which servers that a stranger names are asked."""
     TOKEN = (Rule("did", Limit(10, 3_600)),)
     """A developer token that is made."""

@@ -96,7 +96,7 @@ async def sign_in(pool: Pool, cookie: str | None, did: str, grant: int) -> str:
         await hold(connection, did)
         crowded = await _crowded(connection, did)
         await connection.execute(
-            f"select from browsers where {_KNOWN} or id = any($4::bigint[]) order by id for update",  # noqa: S608 - a constant
+            f"select from browsers where {_KNOWN} or id = any($4::bigint[]) order by id for update",
             digest(cookie or ""),
             IDLE,
             LONGEST,

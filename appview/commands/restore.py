@@ -33,12 +33,13 @@ def register(commands: Commands) -> None:
         help="put what a backup has into the database",
         description="Put into the database what FILE has and it has not, best before the ingester runs; what is there "
         "stays as it is, so that this may be done again. Exits with 1 when something was left out: a grant that is "
-        "sealed under a key that is not given, or whose number is another's by now, with what depends on it; or a "
-        "wish to be forgotten of an account that is followed here; or what an account had when it was forgotten since. "
-        "Who was is known by the database, and by FILE if it was later made: of several files restore the newest first, "
-        "and should none be as new, have those forgotten again who asked for it since. Whoever signed out, or revoked a token, since the "
-        "backup was made is back as they were. A grant that was renewed since has ended at its server: its account "
-        f"signs in again. Two systems that run must never have the same grants. {CONTENTS}",
+        "sealed under a key that is not given, or whose number is another's by now, with what depends on it; or a wish "
+        "to be forgotten of an account that is followed here; or what an account had when it was forgotten since. Who "
+        "was is known by the database, and by FILE if it was later made: of several files restore the newest first, "
+        "and should none be as new, have those forgotten again who asked for it since. Whoever signed out, or revoked "
+        "a token, since the backup was made is back as they were. A grant that was renewed since has ended at its "
+        "server: its account signs in again. Two systems that run must never have the same grants. "
+        f"{CONTENTS}",
     )
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument("--dry-run", action="store_true", help="say what would be restored, and change nothing")

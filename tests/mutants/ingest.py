@@ -185,7 +185,7 @@ MUTANTS: Final = (
     Mutant(
         "what a repository no longer has stays",
         "ingester/differences.py",
-        "        elif cid is not None:\n            yield Difference(path, None)\n",
+        "        elif cid is not None or not is_sound:\n            yield Difference(path, None)\n",
         "",
         ("tests/ingester/test_fetch.py::test_creates_updates_and_deletes_exactly",),
     ),

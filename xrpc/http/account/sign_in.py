@@ -99,7 +99,8 @@ async def begin(
     accounts = visit.accounts
     if len(scope) > MAX_SCOPE:
         raise Problem(400, "That cannot be asked for", "The scope is longer than any of this app.")
-    await visit.count(Kind.SIGN_IN, account=account)
+    is_theirs = visit.session is not None and any(held.did == account for held in visit.session.accounts)
+    await visit.count(Kind.SIGN_IN, account=None if is_theirs else account)
     try:
         begun = await accounts.oauth.begin(account, scope=scope or None)
     except ValueError as error:
@@ -246,8 +247,8 @@ async def _save(visit: Visit, granted: Granted, kind: Purpose) -> int:
 
 
 def _account(text: str) -> str:
-    """What was typed, without what a handle is copied along with: an @, marks of direction, spaces."""
-    return "".join(filter(str.isprintable, text)).strip().removeprefix("@")[:MAX_ACCOUNT]
+    """What was typed, without what a handle is copied along with: an @, at://, marks of direction, spaces."""
+    return "".join(filter(str.isprintable, text)).strip().removeprefix("at://").removeprefix("@")[:MAX_ACCOUNT]
 
 
 def _is_of_themselves(headers: Headers) -> bool:

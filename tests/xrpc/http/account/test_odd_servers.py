@@ -11,6 +11,7 @@ from appview.db import Connection, Pool
 from tests.appview.accounts.oauth.server import ALICE, BOB, ISSUER, AuthServer, auth_world
 from tests.xrpc.http.account import signed_in
 from tests.xrpc.http.account.visitor import ELSEWHERE, Visitor, application, form
+from xrpc.limits import Kind, Who
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -136,3 +137,15 @@ async def test_whoever_begins_too_often_waits(odd: Odd) -> None:
         assert (page.status_code, statuses[10]) == (429, 429)
         assert int(page.headers["retry-after"]) > 0
         assert "too short a time" in page.text
+
+
+async def test_strangers_do_not_keep_out_who_is_signed_in(odd: Odd, pool: Pool) -> None:
+    """However many of them try her name, she gets a token, and allows more."""
+    limits = odd.app.state.limits
+    for name in (ALICE, "alice.test"):
+        while (await limits.check(Kind.SIGN_IN, Who(None, account=name))).allowed:
+            pass
+    for typed in ("alice.test", "at://Alice.test", f"at://{ALICE}"):
+        assert (await odd.visitor.open(f"/oauth/login?handle={typed}")).status_code == 429, typed
+    odd.visitor.cookies.set("plyr", await signed_in.sign_in(pool, odd.grants, ALICE))
+    await odd.begin("/oauth/login?need=repo:fm.plyr.like?action=create")

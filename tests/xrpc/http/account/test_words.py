@@ -58,10 +58,15 @@ def test_a_scope_of_unheard_of_length_is_cut() -> None:
     assert max(map(len, words.may)) < 300
 
 
-@pytest.mark.parametrize("token", ["repo:{n}.a.b", "repo?collection=a.b.c{n}", "blob:a/{n}", "x{n}", "include:a.b.c{n}"])
+@pytest.mark.parametrize("token", ["repo:a.b.c{n}", "blob?accept=a/{n}", "rpc:a.b.c{n}?aud=*", "include:a.b.c{n}"])
 def test_the_longest_that_a_server_can_give_takes_no_time_to_speak_of(token: str) -> None:
     """Nobody else is answered meanwhile."""
-    scope = " ".join(token.format(n=f"n{n}") for n in range(2_000))[:MAX_GIVEN]
-    began = time.process_time()
-    in_words(scope, shipped(), "fm.plyr")
-    assert time.process_time() - began < 0.05
+    scope, catalog = " ".join(token.format(n=f"{n:04}") for n in range(450))[:MAX_GIVEN], shipped()
+    assert len(scope) > MAX_GIVEN * 0.7
+
+    def seconds() -> float:
+        began = time.process_time()
+        in_words(scope, catalog, "fm.plyr")
+        return time.process_time() - began
+
+    assert min(seconds() for _ in range(5)) < 0.03
