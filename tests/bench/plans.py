@@ -28,8 +28,10 @@ MOST_ROWS: Final = 25_000
 LARGE: Final = 20_000
 """Rows from which on a table is not to be read from end to end."""
 
-NOT_ASKED: Final = frozenset({"feed.describeFeedGenerator", "feed.getFeedGenerator", "feed.getFeedGenerators"})
-"""Of no record, or of records of which there are few."""
+NOT_ASKED: Final = frozenset(
+    {"feed.describeFeedGenerator", "feed.getFeedGenerator", "feed.getFeedGenerators", "server.getPreferences"}
+)
+"""Of no record, of records of which there are few, or of one row by its key."""
 
 _STREAMS: Final = ("tracks", "likes", "comments", "lists")
 _SEARCHED: Final = ("search_names_pkey", "search_postings_pkey")
