@@ -151,7 +151,7 @@ async def test_an_edit_moves_no_counter(connection: "asyncpg.Connection[asyncpg.
     async with statements(connection) as seen:
         await TRACK.replace(connection, [], [incoming(track_uri(ALICE, 1), record(TRACK.nsid, {"duration": 7}))])
     # Out, in, and a look whether it is still found by the same words.
-    assert len(seen) == 3
+    assert len(seen) == 4
     assert await connection.fetchval("select duration from tracks") == 7
 
 
@@ -161,7 +161,7 @@ async def test_five_hundred_likes_are_a_handful_of_statements(
     likes = [like(who, n, track_uri(BOB, n)) for who in (ALICE, CAROL) for n in range(250)]
     async with statements(connection) as seen:
         await LIKE.replace(connection, [], likes)
-    assert len(seen) == 8
+    assert len(seen) == 9
     assert await total(connection, "like") == 500
     assert await differences(connection) == []
 
@@ -174,7 +174,7 @@ async def test_several_types_share_the_statements_that_count(
         await LIKE.swap(connection, [], [like(ALICE, 1)], changes)
         await COMMENT.swap(connection, [], [comment(ALICE, 1)], changes)
         await changes.apply(connection)
-    assert len(seen) == 8
+    assert len(seen) == 9
     assert await differences(connection) == []
 
 
