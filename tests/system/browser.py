@@ -3,32 +3,15 @@
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from playwright.async_api import Browser, BrowserContext, Page, Request, Route, async_playwright
 
+from tests.chromium import CHROMIUM, FLAGS, SCREENSHOTS
 from tests.network.pds import PASSWORD, User
-from tests.network.setup import find_browser
 from tests.network.xrpc import Json, XrpcError
 from tests.system.leaks import Secrets
 
-SCREENSHOTS: Final = Path(__file__).parents[2] / ".cache" / "screenshots"
-CHROMIUM: Final = find_browser()
-needs_chromium: Final = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium here; `make setup` installs one as root"
-)
-
-_FLAGS: Final = (
-    "--no-sandbox",  # tests may run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 _APP: Final = "/an-app-of-ours"
 _FETCH: Final = """
 async ([verb, url, body]) => {
@@ -43,7 +26,7 @@ async ([verb, url, body]) => {
 async def chromium(hosts: Mapping[str, int]) -> AsyncIterator[Browser]:
     """A browser that finds each of `hosts` on a port of this machine, by https."""
     rules = ",".join(f"MAP {host}:443 127.0.0.1:{port}" for host, port in hosts.items())
-    flags = [*_FLAGS, *([f"--host-resolver-rules={rules}"] if rules else [])]
+    flags = [*FLAGS, *([f"--host-resolver-rules={rules}"] if rules else [])]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags, timeout=120_000)
         yield browser

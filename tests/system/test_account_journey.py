@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from appview import db
+from tests.chromium import needs_chromium
 from tests.database import Server
 from tests.network import records
 from tests.network.launch import Addresses
@@ -20,7 +21,7 @@ from tests.network.pds import User
 from tests.network.permission_set import publish_permission_set, withdraw_permission_set
 from tests.network.repo import Written
 from tests.network.xrpc import Json, XrpcError
-from tests.system.browser import Visitor, chromium, needs_chromium
+from tests.system.browser import Visitor, chromium
 from tests.system.leaks import Secrets, add_grants, everything_in, everything_in_redis
 from tests.system.places import SECRET_KEY, Place, place
 from tests.system.stage import Stage, staged

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 
 from appview import db
+from tests.chromium import needs_chromium
 from tests.database import Server
 from tests.network import records
 from tests.network.launch import Addresses
@@ -18,7 +19,7 @@ from tests.network.oauth_client import OAuthClient, said
 from tests.network.pds import User
 from tests.network.repo import Written
 from tests.network.sign_in import consent
-from tests.system.browser import Visitor, chromium, needs_chromium
+from tests.system.browser import Visitor, chromium
 from tests.system.foreign import Form, foreign_site
 from tests.system.leaks import Secrets
 from tests.system.pages import visiting

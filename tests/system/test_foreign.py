@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from tests.system.browser import Visitor, chromium, needs_chromium
+from tests.chromium import needs_chromium
+from tests.system.browser import Visitor, chromium
 from tests.system.foreign import Form, foreign_site
 from tests.system.leaks import Secrets
 

@@ -8,11 +8,12 @@ import pytest
 from playwright.async_api import BrowserContext, Page
 
 from appview.db import Connection
-from tests.xrpc.http.test_page_in_browser import CHROMIUM, CONTRAST, SCREENSHOTS, SONGS, browsing, fill_index
+from tests.chromium import SCREENSHOTS, needs_chromium
+from tests.xrpc.http.test_page_in_browser import CONTRAST, SONGS, browsing, fill_index
 from tests.xrpc.processes import Process, web
 from xrpc.methods import QUERIES
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here; `make setup` installs one as root")
+pytestmark = needs_chromium
 
 TRY: Final = "form[aria-label='Try fm.plyr.{}']"
 

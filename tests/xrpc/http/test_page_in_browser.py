@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -14,23 +13,12 @@ from playwright.async_api import BrowserContext, Page, Route, async_playwright
 
 from appview.db import Connection
 from appview.reads.times import instant
+from tests.chromium import CHROMIUM, FLAGS, SCREENSHOTS, needs_chromium
 from tests.index_writer import IndexWriter, ref, rkey
-from tests.network.setup import find_browser
 from tests.xrpc.http.shards import healthy, says, upstream
 from tests.xrpc.processes import Process, web
 
-SCREENSHOTS: Final = Path(__file__).parents[3] / ".cache" / "screenshots"
-CHROMIUM: Final = find_browser()
 COVERS: Final = "https://covers.test/"
-FLAGS: Final = [
-    "--no-sandbox",  # tests may run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 HOSTILE: Final = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
 SONGS: Final = (
     ("Paper Boats on the Overpass", "Marisol Vance", "marisol", "#f2b25c", "#7a3f6b", 3),
@@ -48,7 +36,7 @@ SONGS: Final = (
     ("Static Bloom", "Wren", "wren", "#1b263b", "#a3b18a", 60_000),
 )  # fmt: skip
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here; `make setup` installs one as root")
+pytestmark = needs_chromium
 
 
 def picture(*colors: str, size: int = 64) -> bytes:
@@ -106,7 +94,7 @@ async def site(database_url: str, connection: Connection) -> AsyncIterator[Proce
 async def browsing(**options: Any) -> AsyncIterator[BrowserContext]:
     """A fresh browser. No host but loopback and covers.test, which is played here, is asked for anything."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=120_000)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS), timeout=120_000)
         context = await browser.new_context(**options)
         await context.route(lambda url: not url.startswith("http://127.0.0.1:"), lambda route: route.abort())
         await context.route(f"{COVERS}**", cover)

@@ -15,10 +15,11 @@ from playwright.async_api import BrowserContext, Page
 from appview.accounts import developer_tokens, sessions
 from appview.db import Connection, Pool
 from appview.embedded.folder import free_port
+from tests.chromium import SCREENSHOTS, needs_chromium
 from tests.index_writer import IndexWriter
 from tests.xrpc.http.account import signed_in
 from tests.xrpc.http.account.visitor import SECRET, application
-from tests.xrpc.http.test_page_in_browser import CHROMIUM, CONTRAST, SCREENSHOTS, browsing
+from tests.xrpc.http.test_page_in_browser import CONTRAST, browsing
 from tests.xrpc.processes import Process
 
 ALICE: Final = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
@@ -36,7 +37,7 @@ NAMED: Final = (
 )
 FOCUSED: Final = "document.activeElement.ariaLabel || document.activeElement.innerText || document.activeElement.id"
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here; `make setup` installs one as root")
+pytestmark = needs_chromium
 
 
 @pytest.fixture
